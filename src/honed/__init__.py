@@ -1,0 +1,100 @@
+"""honed: hyperparameter optimization for deep learning that pauses, resumes and learns from every learning curve.
+
+    import honed
+
+    def objective(trial):
+        lr = trial.suggest_float("lr", 1e-4, 1.0, log=True)
+        return train(lr)
+
+    study = honed.create_study("mnist", metric="val_loss")
+    study.optimize(objective, n_trials=100)
+    print(study.best_trial.params)
+
+Names are loaded when they are first used, so that ``import honed`` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from honed.domains import Bool, Categorical, Const, Domain, Float, Int, Ordinal
+    from honed.errors import Fatal, HonedError, Infeasible
+    from honed.records import Report, State, TrialRecord
+    from honed.samplers.grid import Grid
+    from honed.samplers.quasirandom import Halton, Sobol
+    from honed.samplers.random import Random
+    from honed.space import Space
+    from honed.study import Study, create_space, create_study, delete_study, load_study
+    from honed.trial import FixedTrial, Trial
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "create_study": "study",
+    "create_space": "study",
+    "load_study": "study",
+    "delete_study": "study",
+    "Study": "study",
+    "Trial": "trial",
+    "FixedTrial": "trial",
+    "TrialRecord": "records",
+    "Report": "records",
+    "State": "records",
+    "Space": "space",
+    "Domain": "domains",
+    "Float": "domains",
+    "Int": "domains",
+    "Categorical": "domains",
+    "Ordinal": "domains",
+    "Bool": "domains",
+    "Const": "domains",
+    "Random": "samplers.random",
+    "Grid": "samplers.grid",
+    "Sobol": "samplers.quasirandom",
+    "Halton": "samplers.quasirandom",
+    "HonedError": "errors",
+    "Infeasible": "errors",
+    "Fatal": "errors",
+}
+
+__all__ = [
+    "Bool",
+    "Categorical",
+    "Const",
+    "Domain",
+    "Fatal",
+    "FixedTrial",
+    "Float",
+    "Grid",
+    "Halton",
+    "HonedError",
+    "Infeasible",
+    "Int",
+    "Ordinal",
+    "Random",
+    "Report",
+    "Sobol",
+    "Space",
+    "State",
+    "Study",
+    "Trial",
+    "TrialRecord",
+    "create_space",
+    "create_study",
+    "delete_study",
+    "load_study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'honed' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"honed.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

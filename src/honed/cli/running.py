@@ -1,0 +1,126 @@
+"""``honed run FILE:objective``: tune a function of a script, without changing the script."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+from honed.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, fail, json_option, storage_option
+from honed.cli.looking import trial_json
+from honed.errors import StorageError, StudyMismatch, TooManyFailures, closest
+from honed.events import Event, RunEnded
+from honed.study import create_study
+
+EXIT_STORAGE = 3
+
+
+@click.command()
+@click.argument("target", metavar="FILE[:OBJECTIVE]")
+@click.option("--trials", "-n", type=click.IntRange(min=1), help="Total of the study, over all runs and workers.")
+@click.option("--more", type=click.IntRange(min=1), help="So many trials more than the study has.")
+@click.option("--study", "name", help="Name of the study [default: the file's name].")
+@storage_option
+@click.option("--seed", type=click.IntRange(min=0), help="Of everything random, for a new study.")
+@click.option("--sampler", default="auto", show_default=True, help="auto, random, grid, sobol or halton.")
+@click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="For a new study.")
+@click.option("--metric", help="Name of the objective's metric, for example val_loss.")
+@click.option("--summary", type=click.Choice(["best", "last"]), default="best", show_default=True,
+              help="Which reported value of a training counts.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For this run.")
+@click.option("--target", "goal", type=float, help="End when a value at least as good is found.")
+@click.option("--patience", type=click.IntRange(min=1), help="End after so many trials without a better value.")
+@click.option("--on-error", type=click.Choice(["smart", "raise", "continue"]), default="smart", show_default=True)
+@click.option("--durability", type=click.Choice(["full", "fast"]), default="full", show_default=True,
+              help="full: told results survive power loss.")  # fmt: skip
+@click.option("--progress", type=click.Choice(["auto", "live", "plain", "quiet"]), default="auto", show_default=True)
+@json_option
+def run(target: str, as_json: bool, **options: Any) -> None:
+    """Tune the function OBJECTIVE (default: objective) of FILE.
+
+    The same command run again goes on: same trial numbers, interrupted trials first, up to the total of --trials. With
+    --json the best trial is printed instead of the report.
+    """
+    objective = load_objective(target)
+    reasons: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, RunEnded):
+            reasons.append(event.reason)
+
+    try:
+        study = create_study(
+            options["name"] or Path(target.rpartition(":")[0] or target).stem,
+            storage=options["storage"],
+            direction=options["direction"],
+            metric=options["metric"],
+            seed=options["seed"],
+            summary=options["summary"],
+            durability=options["durability"],
+        )
+        total = options["trials"]
+        if options["more"] is not None:
+            total = study.history.n_counted + options["more"]
+        study.optimize(
+            objective,
+            sampler=options["sampler"],
+            n_trials=total,
+            timeout=options["timeout"],
+            target=options["goal"],
+            patience=options["patience"],
+            on_error=options["on_error"],
+            progress=options["progress"],
+            report=not as_json,
+            on_event=listen,
+        )
+    except StorageError as error:
+        fail(str(error), EXIT_STORAGE)
+    except (TooManyFailures, StudyMismatch) as error:
+        fail(str(error), EXIT_FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on", EXIT_INTERRUPTED)
+    if as_json:
+        best = study.history.best
+        result = {"study": study.name, "reason": reasons[-1], "best": None if best is None else trial_json(best)}
+        click.echo(json.dumps(result))
+    study.close()
+    if reasons and reasons[-1] == "interrupted":
+        sys.exit(128 + signal.SIGINT)
+
+
+def load_objective(target: str) -> Any:
+    """The function that ``FILE[:OBJECTIVE]`` names.
+
+    Raises:
+        click.UsageError: there is no such file or function.
+    """
+    path, colon, name = target.rpartition(":")
+    if not colon or not path or name.endswith(".py"):
+        path, name = target, "objective"
+    if not Path(path).is_file():
+        raise click.UsageError(f"there is no file {path!r}; write honed run train.py or honed run train.py:objective")
+    module = load_script(Path(path))
+    if not callable(getattr(module, name, None)):
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise click.UsageError(
+            f"{path} has no function {name!r}.{closest(name, functions)} Write honed run {path}:FUNCTION."
+        )
+    return getattr(module, name)
+
+
+def load_script(path: Path) -> ModuleType:
+    """Imports a script by its path, under its own name, with its folder in front of the search path."""
+    sys.path.insert(0, str(path.parent.resolve()))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise click.UsageError(f"{str(path)!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module

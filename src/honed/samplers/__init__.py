@@ -1,0 +1,1 @@
+"""Which values next? One port of one method, and its implementations."""

@@ -1,0 +1,75 @@
+"""The sampler port: which values next? One method, and the randomness that belongs to a trial.
+
+A sampler is a frozen dataclass of settings and a pure function of what it is given: the same history, number and seed
+give the same suggestion in any process. What it needs to find again later it leaves in ``Suggestion.note``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+
+from honed.domains import Scalar
+from honed.history import History
+from honed.records import Exhausted, Suggestion, Wait
+from honed.space import Space
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Proposal = Suggestion | Wait | Exhausted
+"""What a sampler may answer: values, "not before another trial has moved on", or "nothing is left"."""
+
+_TO_UNIT = 2.0**-53
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The randomness of one trial: every draw is a function of (study seed, trial number, name, round).
+
+    A draw depends on its name, not on how many were made before: declared and define-by-run spaces draw the same values,
+    and a new parameter does not change the others.
+
+    Attributes:
+        seed: the study's.
+        number: the trial's.
+        round: 0, then 1, 2, ... when a proposal had to be drawn again (forbidden, or tried before).
+    """
+
+    seed: int
+    number: int
+    round: int = 0
+
+    def uniform(self, name: str) -> float:
+        """A uniform number in [0, 1)."""
+        text = f"{self.seed}/{self.number}/{self.round}/{name}"
+        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+        return (int.from_bytes(digest, "little") >> 11) * _TO_UNIT
+
+    def generator(self, name: str = "") -> np.random.Generator:
+        """A NumPy generator of its own for each name."""
+        import numpy as np
+
+        text = f"{self.seed}/{self.number}/{self.round}/{name}"
+        return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little"))
+
+    def again(self) -> Self:
+        """The stream of the next round."""
+        return replace(self, round=self.round + 1)
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Which values next?
+
+    ``suggest`` is called for a whole new trial with the joint ``space`` and empty ``given``, and for a single parameter that a
+    trial asks for and its suggestion lacks, with a space of one and ``given`` = what the trial has. Params are stored values
+    (labels of choices) inside their domains; names may be left out, they are asked for later. Inactive names may be
+    suggested, they are dropped. Any history is survived: empty, all failed, all equal, NaN, other domains than today's.
+    """
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
+        """Values for (some of) the names of ``space``."""
+        ...

@@ -1,0 +1,222 @@
+"""The search space: names and their domains, when each is active, and what is forbidden.
+
+Written down beforehand (``Space(lr=Float(1e-4, 1, log=True))``) or discovered from the trials of a define-by-run
+objective, it is the same object. A parameter may depend on others: ``Float(0, 0.99).when(optimizer="SGD")`` exists
+only in trials whose optimizer is SGD, and only active parameters ever stand in a record.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+from honed.domains import Conditional, Domain, Scalar, domain_from_json
+
+Rule = Callable[[Mapping[str, Any]], bool]
+"""A forbidden region: True for params (objects, not labels) that must not be tried."""
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Space:
+    """What may be tried: names, domains, conditions, forbidden regions.
+
+    Args:
+        domains: a mapping from name to domain; names that are no Python identifiers go here.
+        **named: the same by keyword: ``Space(lr=Float(1e-4, 1, log=True), n_layers=Int(1, 4))``.
+
+    Raises:
+        TypeError: something that is not a domain.
+        ValueError: a condition on a parameter that is missing, or that stands later in the space.
+    """
+
+    domains: Mapping[str, Domain]
+    conditions: Mapping[str, Mapping[str, tuple[Scalar, ...]]]
+    rules: tuple[Rule, ...] = field(compare=False)
+    declared: tuple[str, ...] = field(compare=False)
+    """The names that were written down beforehand; the others were discovered from trials."""
+
+    def __init__(
+        self, domains: Mapping[str, Domain | Conditional] | None = None, /, **named: Domain | Conditional
+    ) -> None:
+        plain: dict[str, Domain] = {}
+        conditions: dict[str, Mapping[str, tuple[Scalar, ...]]] = {}
+        for name, entry in itertools.chain((domains or {}).items(), named.items()):
+            domain = entry.domain if isinstance(entry, Conditional) else entry
+            if not isinstance(domain, Domain):
+                raise TypeError(f"Space: {name}={entry!r} is no domain; write Float, Int, Categorical or Ordinal")
+            if name in plain:
+                raise ValueError(f"Space: {name!r} is given twice")
+            if isinstance(entry, Conditional):
+                conditions[name] = _checked_conditions(name, entry.conditions, plain)
+            plain[name] = domain
+        object.__setattr__(self, "domains", MappingProxyType(plain))
+        object.__setattr__(self, "conditions", MappingProxyType(conditions))
+        object.__setattr__(self, "rules", ())
+        object.__setattr__(self, "declared", tuple(plain))
+
+    def __len__(self) -> int:
+        return len(self.domains)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.domains
+
+    def __getitem__(self, name: str) -> Domain:
+        return self.domains[name]
+
+    def forbid(self, rule: Rule) -> Self:
+        """This space without the params for which ``rule(params)`` is true.
+
+        Forbidden params are never tried; a rule that reads a parameter which is not active does not apply.
+
+        Args:
+            rule: for example ``lambda p: p["layers"] * p["width"] > 4096``.
+        """
+        if not callable(rule):
+            raise TypeError(f"forbid: rule={rule!r} must be a function of params, e.g. lambda p: p['a'] + p['b'] > 100")
+        space = _copy(self)
+        object.__setattr__(space, "rules", (*self.rules, rule))
+        return space
+
+    def with_domain(self, name: str, domain: Domain) -> Self:
+        """This space with one more domain (a discovered one), or one that changed."""
+        space = _copy(self)
+        object.__setattr__(space, "domains", MappingProxyType({**self.domains, name: domain}))
+        return space
+
+    def is_active(self, name: str, params: Mapping[str, Scalar]) -> bool:
+        """Whether the parameter exists beside these stored params (those before it in the space suffice)."""
+        for parent, wanted in self.conditions.get(name, _EMPTY).items():
+            if parent not in params or not any(_same(params[parent], value) for value in wanted):
+                return False
+        return True
+
+    def active(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The part of stored ``params`` that is active, in the space's order."""
+        if not self.conditions:
+            return {name: params[name] for name in self.domains if name in params}
+        kept: dict[str, Scalar] = {}
+        for name in self.domains:
+            if name in params and self.is_active(name, kept):
+                kept[name] = params[name]
+        return kept
+
+    def is_allowed(self, params: Mapping[str, Scalar]) -> bool:
+        """Whether no rule forbids these stored params; a rule that needs an absent parameter does not apply."""
+        if not self.rules:
+            return True
+        objects = {name: self.domains[name].to_object(value) for name, value in params.items() if name in self.domains}
+        return not any(_applies(rule, objects) for rule in self.rules)
+
+    def next_name(self, params: Mapping[str, Scalar]) -> str | None:
+        """The first active parameter that ``params`` lacks; None when they are complete."""
+        for name in self.domains:
+            if name not in params and self.is_active(name, params):
+                return name
+        return None
+
+    def n_configurations(self, most: int = 1_000_000) -> int | None:
+        """How many allowed configurations there are; None for continuous spaces and above ``most``."""
+        sizes = [domain.n_values for domain in self.domains.values()]
+        if any(size is None for size in sizes):
+            return None
+        if not self.conditions and not self.rules:
+            total = 1
+            for size in sizes:
+                total *= size or 1
+            return total if total <= most else None
+        count = sum(1 for _ in itertools.islice(self.configurations(), most + 1))
+        return count if count <= most else None
+
+    def configurations(self, grid: Mapping[str, tuple[Scalar, ...]] | None = None) -> Iterator[dict[str, Scalar]]:
+        """All allowed configurations of a finite space, or of the grid of values given for each name.
+
+        Args:
+            grid: values for each name; a name it lacks takes all values of its domain.
+        """
+        yield from self._extend({}, dict(grid or {}))
+
+    def _extend(self, params: dict[str, Scalar], grid: dict[str, tuple[Scalar, ...]]) -> Iterator[dict[str, Scalar]]:
+        name = self.next_name(params)
+        if name is None:
+            if self.is_allowed(params):
+                yield params
+            return
+        for value in grid.get(name) or self.domains[name].grid():
+            yield from self._extend({**params, name: value}, grid)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which ``space_from_json`` makes an equal space; rules (code) are not part of it."""
+        conditions = {name: {k: list(v) for k, v in when.items()} for name, when in self.conditions.items()}
+        return {"domains": {name: d.to_json() for name, d in self.domains.items()}, "conditions": conditions}
+
+    def changes_from(self, before: Mapping[str, Any] | None) -> str:
+        """In words, what is different from a space that was stored as JSON."""
+        old: Mapping[str, Domain] = {} if before is None else space_from_json(before).domains
+        parts = [f"new {name} {domain}" for name, domain in self.domains.items() if name not in old]
+        parts += [f"{name} {old[name]} -> {d}" for name, d in self.domains.items() if name in old and old[name] != d]
+        parts += [f"{name} is gone" for name in old if name not in self.domains]
+        return "; ".join(parts) or "conditions only"
+
+    def __str__(self) -> str:
+        count = self.n_configurations()
+        lines = [f"{len(self)} parameters, " + ("continuous" if count is None else f"{count:,} configurations")]
+        width = max((len(name) for name in self.domains), default=0)
+        for name, domain in self.domains.items():
+            when = " and ".join(
+                f"{parent} is {' or '.join(map(repr, values))}"
+                for parent, values in self.conditions.get(name, _EMPTY).items()
+            )
+            lines.append(f"  {name:<{width}}  {domain}" + (f"  when {when}" if when else ""))
+        if self.rules:
+            lines.append(f"  {len(self.rules)} forbidden region{'s' if len(self.rules) > 1 else ''}")
+        return "\n".join(lines)
+
+
+def space_from_json(data: Mapping[str, Any]) -> Space:
+    """The space that ``to_json`` described, without its rules."""
+    entries: dict[str, Domain | Conditional] = {}
+    for name, spec in data["domains"].items():
+        domain = domain_from_json(spec)
+        when = data.get("conditions", {}).get(name)
+        entries[name] = Conditional(domain, {k: tuple(v) for k, v in when.items()}) if when else domain
+    return Space(entries)
+
+
+def _copy(space: Space) -> Any:
+    """A shallow copy of a space, to be changed by its own methods only."""
+    copy = object.__new__(type(space))
+    for name in ("domains", "conditions", "rules", "declared"):
+        object.__setattr__(copy, name, getattr(space, name))
+    return copy
+
+
+def _checked_conditions(
+    name: str, conditions: Mapping[str, tuple[Any, ...]], before: Mapping[str, Domain]
+) -> Mapping[str, tuple[Scalar, ...]]:
+    checked: dict[str, tuple[Scalar, ...]] = {}
+    for parent, values in conditions.items():
+        if parent not in before:
+            raise ValueError(
+                f"Space: {name!r} depends on {parent!r}, which does not stand before it; put {parent!r} first"
+            )
+        try:
+            checked[parent] = tuple(before[parent].to_stored(value) for value in values)
+        except ValueError as error:
+            raise ValueError(f"Space: {name!r} is active when {parent!r} is {list(values)}, but {error}") from None
+    return MappingProxyType(checked)
+
+
+def _same(left: Scalar, right: Scalar) -> bool:
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def _applies(rule: Rule, objects: Mapping[str, Any]) -> bool:
+    try:
+        return bool(rule(objects))
+    except KeyError:
+        return False

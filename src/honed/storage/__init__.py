@@ -1,0 +1,1 @@
+"""Where studies live: one port of nine verbs, and its implementations."""

@@ -1,0 +1,441 @@
+"""The face: create or reopen a study, optimize, ask and tell, look at what was found."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from honed.ask_tell import AskTell, Done, Policy
+from honed.auto import choose, named
+from honed.clock import SYSTEM_CLOCK
+from honed.display import make_display
+from honed.domains import Scalar
+from honed.errors import SpaceExhausted, StudyMismatch, StudyNotFound
+from honed.events import Event, Listener, Notice
+from honed.frame import to_dataframe
+from honed.history import History
+from honed.objectives import objectives
+from honed.outcome import judge
+from honed.pareto import pareto_front
+from honed.records import Cause, Direction, Draft, State, StudyRecord, Summary, TrialRecord, Update, Wait
+from honed.report import study_report
+from honed.samplers.base import Sampler
+from honed.samplers.combine import fit_for_use, refuse_empty
+from honed.schedulers.base import Scheduler
+from honed.schedulers.full import Full
+from honed.space import Space
+from honed.storage.base import Storage
+from honed.storage.url import describe, open_storage
+from honed.trial import Trial
+from honed.worker import POLL_SECONDS, Limits, Objective, OnError, run
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def create_study(
+    name: str = "study",
+    *,
+    storage: str | os.PathLike[str] | Storage | None = None,
+    direction: Direction | None = None,
+    metric: str | None = None,
+    directions: Sequence[Direction] | None = None,
+    metrics: Sequence[str] | None = None,
+    space: Space | None = None,
+    seed: int | None = None,
+    summary: Summary = "best",
+    durability: str = "full",
+) -> Study:
+    """A new study, or the existing one of that name: the same line creates it and later reopens it.
+
+    Args:
+        name: of the study inside its storage.
+        storage: a file (``./honed.db`` by default), ``"memory"``, or a Storage.
+        direction: "minimize" or "maximize"; by default taken from the metric's name (``val_loss``, ``error`` are minimised,
+            ``accuracy``, ``auc``, ``f1`` maximised), and "minimize" without a metric.
+        metric: name of what the objective returns or reports first.
+        directions, metrics: the same for several objectives.
+        space: a declared search space; without it the objective's ``trial.suggest_*`` calls define it.
+        seed: of everything random; drawn and stored when it is not given.
+        summary: a trial's value is the "best" or the "last" of its reported ones.
+        durability: "full": a told result survives power loss; "fast": it survives a crash of the process.
+
+    Raises:
+        StudyMismatch: the study exists with other directions, metrics or summary.
+    """
+    names, goals = objectives(direction, metric, directions, metrics)
+    if summary not in ("best", "last"):
+        raise ValueError(f"create_study: summary={summary!r} is unknown; use 'best' or 'last'")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise ValueError(f"create_study: seed={seed!r} must be a whole number of at least 0")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"create_study: name={name!r} must be a text of at least one letter")
+    if space is not None:
+        refuse_empty(space)
+    draft = StudyRecord(
+        name=name,
+        directions=goals,
+        metrics=names,
+        seed=secrets.randbits(32) if seed is None else seed,
+        summary=summary,
+        space=None if space is None else space.to_json(),
+        created=SYSTEM_CLOCK.now(),
+    )
+    opened = open_storage(storage, durability=durability)
+    record, is_new = opened.create_study(draft)
+    study = Study(opened, record, space)
+    if not is_new:
+        _compare(draft, record, seed, space, study)
+        study.say(f"Using an existing study with name '{name}' instead of creating a new one.")
+    return study
+
+
+def create_space(name: str = "study", **settings: Any) -> Study:
+    """The same as ``create_study``, under the name that the lecture's general code gives it."""
+    return create_study(name, **settings)
+
+
+def load_study(name: str | None = None, *, storage: str | os.PathLike[str] | Storage | None = None) -> Study:
+    """An existing study; the name may be left out where the storage holds just one.
+
+    Raises:
+        StudyNotFound: none of that name; the message lists what is there.
+    """
+    opened = open_storage(storage)
+    records = opened.studies()
+    found = [record for record in records if name in (record.name, None)]
+    if len(found) != 1:
+        raise StudyNotFound(name or "(no name given)", describe(opened), [record.name for record in records])
+    return Study(opened, found[0])
+
+
+def delete_study(name: str, *, storage: str | os.PathLike[str] | Storage | None = None) -> None:
+    """Removes a study with all its trials, for good."""
+    study = load_study(name, storage=storage)
+    study.storage.delete_study(study.record.id)
+
+
+class Study:
+    """One optimization and all it knows; made by ``create_study`` or ``load_study``."""
+
+    def __init__(self, storage: Storage, record: StudyRecord, space: Space | None = None) -> None:
+        self.storage = storage
+        self.record = record
+        self._listeners: list[Listener] = []
+        self._reason = ""
+        self._flow = AskTell(
+            storage,
+            record,
+            self._policy("auto", "auto", None),
+            worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}",
+            clock=SYSTEM_CLOCK,
+            listen=self._hear,
+            space=space,
+        )
+
+    def __repr__(self) -> str:
+        return f"Study({self.record.name!r} in {describe(self.storage)}, {len(self.history)} trials)"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------------ searching
+
+    def optimize(
+        self,
+        objective: Objective,
+        sampler: str | Sampler = "auto",
+        n_trials: int | None = None,
+        *,
+        scheduler: str | Scheduler = "auto",
+        timeout: float | None = None,
+        target: float | None = None,
+        patience: int | None = None,
+        on_error: OnError = "smart",
+        progress: str = "auto",
+        report: bool = True,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        """Runs ``objective(trial)`` until a limit is reached; run the same script again and it continues.
+
+        Args:
+            objective: trains one configuration; returns its value, or reports it step by step.
+            sampler: "auto", "random", "grid", "sobol", "halton", or a Sampler.
+            n_trials: total of the study, over all workers and runs; failed trials do not count.
+            scheduler: "auto" or a Scheduler.
+            timeout: seconds for this run; a training is given back at its next step when the time is up.
+            target: end when a value at least as good is found.
+            patience: end after so many finished trials without a better value.
+            on_error: "smart" (the first failing trial, or three in a row, end the run), "raise" or "continue".
+            progress: "live" display, "plain" lines, "quiet", or "auto": live on a terminal.
+            report: print the end-of-run report on stdout (never when quiet).
+            on_event: also receives everything that happens (``honed.events``).
+
+        Raises:
+            TooManyFailures: trials keep failing.
+        """
+        if not callable(objective):
+            raise TypeError(f"optimize: objective={objective!r} must be a function of one trial")
+        if on_error not in ("smart", "raise", "continue"):
+            raise ValueError(f"optimize: on_error={on_error!r} is unknown; use 'smart', 'raise' or 'continue'")
+        limits = Limits(n_trials=n_trials, timeout=timeout, target=target, patience=patience)
+        self._flow.policy = self._policy(sampler, scheduler, n_trials)
+        with make_display(progress) as display:
+            self._listeners = [display] + ([on_event] if on_event is not None else [])
+            try:
+                self._welcome(n_trials)
+                run(self._flow, objective, limits, on_error=on_error, clock=SYSTEM_CLOCK, listen=self._hear)
+            finally:
+                self._listeners = []
+        if report and progress != "quiet" and os.environ.get("HONED_PROGRESS") != "quiet":
+            print(self.report())
+
+    def ask(self, sampler: str | Sampler | None = None) -> Trial:
+        """A trial to run in a loop of one's own; end it with ``tell``.
+
+        Args:
+            sampler: as for ``optimize``; by default the one used before.
+
+        Raises:
+            SpaceExhausted: every configuration has been tried.
+        """
+        if sampler is not None:
+            self._flow.policy = self._policy(sampler, "auto", None)
+        while True:
+            asked = self._flow.ask()
+            if isinstance(asked, Trial):
+                return asked
+            if isinstance(asked, Done):
+                raise SpaceExhausted(asked.reason)
+            SYSTEM_CLOCK.sleep(POLL_SECONDS)
+
+    def tell(self, trial: Trial | int, value: Any = None, *, state: str | State | None = None) -> TrialRecord:
+        """Ends a trial from ``ask``: with its value, with what it has reported, or as failed.
+
+        Args:
+            trial: the trial or its number.
+            value: a number (a tuple for several objectives); None takes the reported values.
+            state: "failed", "stopped", or "waiting" to give it back; by default complete, and failed for NaN.
+
+        Raises:
+            BadValue: the value is no number; the trial stays open.
+            StaleLease: another worker has taken the trial over.
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        if number not in self._flow.held:
+            raise ValueError(f"tell: trial {number} was not asked here, or is told already")
+        if state in (State.FAILED, State.WAITING):
+            failed = Update(state=State.FAILED, cause=Cause.ERROR, message="told as failed")
+            return self._flow.tell(number, failed if state == State.FAILED else Update(state=State.WAITING))
+        final = self._flow.outcome(number, value)
+        if state == State.STOPPED and final.state is State.COMPLETE:
+            final = Update(state=State.STOPPED, values=final.values)
+        return self._flow.tell(number, final)
+
+    def enqueue(self, params: Mapping[str, Any], *, attributes: Mapping[str, Any] | None = None) -> int:
+        """Queues params to be tried before anything else; a sampler fills in what they leave open.
+
+        Queueing the same params again, in another worker or another run, changes nothing.
+
+        Returns:
+            The number of the trial.
+        """
+        stored = self._stored(params, "enqueue")
+        note = {"given": dict(stored)}
+        return self._add_once(
+            Draft(state=State.WAITING, params=stored, attributes=attributes or {}, note=note),
+            lambda record: record.note.get("given") == note["given"],
+        )
+
+    def add_trial(
+        self,
+        params: Mapping[str, Any],
+        value: Any = None,
+        *,
+        reports: Mapping[int, Mapping[str, float]] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Enters a finished experiment from elsewhere: samplers learn from it, and it may be the best.
+
+        Adding the same experiment again, for example by running the script again, changes nothing.
+
+        Args:
+            params: name -> value.
+            value: what it reached; None takes it from ``reports``.
+            reports: step -> metric -> value.
+
+        Returns:
+            The number of the trial.
+        """
+        final = judge(self.record, reports or {}, value)
+        stored = self._stored(params, "add_trial")
+        draft = Draft(
+            state=final.state or State.COMPLETE,
+            params=stored,
+            values=final.values,
+            cause=final.cause,
+            message=final.message,
+            steps=reports or {},
+            attributes=attributes or {},
+            note={"added": True},
+        )
+        return self._add_once(
+            draft,
+            lambda record: (
+                record.note.get("added") is True and record.params == stored and record.values == final.values
+            ),
+        )
+
+    # -------------------------------------------------------------------------------------------------- looking
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.record.name
+
+    @property
+    def history(self) -> History:
+        """Everything known now: records, arrays, the joint space."""
+        return self._flow.refresh()
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials by number."""
+        return list(self.history)
+
+    @property
+    def best_trial(self) -> TrialRecord:
+        """The finished trial with the best value (of the first objective, where there are several).
+
+        Raises:
+            LookupError: no trial is complete yet.
+        """
+        best = self.history.best
+        if best is None:
+            raise LookupError(f"study {self.name!r} has no complete trial yet ({len(self.history)} trials in all)")
+        return best
+
+    @property
+    def pareto_front(self) -> list[TrialRecord]:
+        """The finished trials that no other one beats in all objectives."""
+        return pareto_front(self.history)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What was kept with the study by ``set_attribute``."""
+        return self.history.study.attributes
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Keeps a JSON value with the study; None removes it."""
+        self.storage.write(self.record.id, None, 0, Update(attributes={key: value}))
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """All trials as a pandas data frame."""
+        return to_dataframe(self.history)
+
+    def report(self) -> str:
+        """The end-of-run report: counts, the best trial, its params."""
+        return study_report(self.history)
+
+    def say(self, text: str) -> None:
+        """Tells the user one sentence, as the progress display does."""
+        with make_display("plain") as display:
+            display(Notice(level="info", text=text))
+
+    def close(self) -> None:
+        """Gives back open trials and the storage's connections."""
+        self._flow.release_all()
+        self._flow.close()
+        self.storage.close()
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    def _hear(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def _policy(self, sampler: str | Sampler, scheduler: str | Scheduler, n_trials: int | None) -> Policy:
+        if isinstance(scheduler, str) and scheduler not in ("auto", "full"):
+            raise ValueError(f"optimize: scheduler={scheduler!r} is unknown; use 'auto', 'full' or a Scheduler")
+        plan: Scheduler = Full() if isinstance(scheduler, str) else scheduler
+        if sampler != "auto":
+            chosen = fit_for_use(named(sampler) if isinstance(sampler, str) else sampler)
+            return lambda history: (chosen, plan)
+        memo: list[tuple[Space, Sampler]] = []
+
+        def policy(history: History) -> tuple[Sampler, Scheduler]:
+            if not memo or memo[0][0] is not history.space:
+                choice = choose(history.space, history, n_trials, 1)
+                memo[:] = [(history.space, fit_for_use(choice.sampler))]
+                if len(history.space) and choice.reason != self._reason:
+                    self._reason = choice.reason
+                    self._hear(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
+            return memo[0][1], plan
+
+        return policy
+
+    def _welcome(self, n_trials: int | None) -> None:
+        """Says what is there already when a study goes on."""
+        history = self.history
+        if not len(history):
+            return
+        counts = ", ".join(f"{history.count(state)} {state}" for state in State if history.count(state))
+        where = f"Study '{self.name}' in {describe(self.storage)}: {counts}."
+        if n_trials is not None and history.n_counted >= n_trials and not history.lost:
+            left = f" All {n_trials} trials are done; a larger n_trials goes on."
+        else:
+            left = f" {n_trials - history.n_counted} of {n_trials} trials left." if n_trials is not None else ""
+        self._hear(Notice(level="info", text=where + left))
+
+    def _stored(self, params: Mapping[str, Any], what: str) -> dict[str, Scalar]:
+        """Params as they are kept: by the known domains, else as plain scalars."""
+        space, stored = self.history.space, {}
+        for name, value in params.items():
+            if name in space:
+                try:
+                    stored[name] = space[name].to_stored(value)
+                    continue
+                except ValueError:
+                    self.say(f"{what}: {name}={value!r} is outside {space[name]}; it is kept as information.")
+            plain = value.item() if hasattr(value, "item") else value
+            if plain is not None and not isinstance(plain, str | bool | int | float):
+                raise TypeError(f"{what}: {name}={value!r} must be a number, a text, a bool, None, or a choice's label")
+            stored[name] = plain
+        return stored
+
+    def _add_once(self, draft: Draft, is_same: Callable[[TrialRecord], bool]) -> int:
+        while True:
+            history = self.history
+            known = next((record.number for record in history if is_same(record)), None)
+            if known is not None:
+                return known
+            added = self.storage.add(self.record.id, draft, worker=self._flow.worker, number=len(history))
+            if added is not None:
+                return added.number
+
+
+def _compare(draft: StudyRecord, record: StudyRecord, seed: int | None, space: Space | None, study: Study) -> None:
+    """Refuses to join a study that means something else; takes over a changed space and says so."""
+    for field in ("directions", "metrics", "summary"):
+        mine, theirs = getattr(draft, field), getattr(record, field)
+        if mine != theirs:
+            raise StudyMismatch(
+                f"Study {record.name!r} exists with {field}={_plain(theirs)}, and this call says {_plain(mine)}. Use the same, "
+                "another name, or delete it: honed delete " + record.name
+            )
+    if seed is not None and seed != record.seed:
+        study.say(f"Study '{record.name}' keeps its seed {record.seed}; seed={seed} is for new studies.")
+    if space is not None and record.space != draft.space:
+        study.storage.write(record.id, None, 0, Update(space=draft.space))
+        study.say(f"Space changed: {space.changes_from(record.space)}. Old trials stay.")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+

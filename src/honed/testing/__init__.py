@@ -1,0 +1,1 @@
+"""What users and extensions test with: public conformance suites, strategies, simulators."""

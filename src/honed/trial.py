@@ -1,0 +1,336 @@
+"""The handle an objective holds: ask for values, count steps, report, stop when told.
+
+A ``Trial`` stands on a backend of three calls, so that the same objective runs inside a study, on other ranks, or on
+fixed values in a test (``FixedTrial``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import FrameType, MappingProxyType
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from honed.clock import SYSTEM_CLOCK, Clock
+from honed.domains import Bool, Categorical, Domain, Float, Int, Log, Ordinal, Scalar
+from honed.errors import BadValue, NameReused, closest
+from honed.progress import Position, track
+from honed.records import VALUE
+
+T = TypeVar("T")
+
+
+class TrialBackend(Protocol):
+    """What stands behind a trial."""
+
+    def suggest(self, name: str, domain: Domain) -> Scalar:
+        """The stored value for a parameter that is asked for the first time in this trial."""
+        ...
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        """Takes the metrics of one step; True when the training should end here."""
+        ...
+
+    def annotate(self, key: str, value: Any) -> None:
+        """Keeps a JSON value with the trial."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether the training should end: stopped by a rule, out of time, interrupted, or taken over."""
+        ...
+
+
+class Trial:
+    """One configuration being trained: what ``objective(trial)`` receives.
+
+    Attributes:
+        number: the trial's number in its study, from 0.
+        attempt: 1 at the first start, 2 when it is run again after a crash, ...
+        position: how far the training is; displays read it.
+    """
+
+    __slots__ = ("_asked", "_backend", "_clock", "_metrics", "_params", "_prefix", "_reports", "_step", "attempt",
+                 "number", "position")  # fmt: skip
+
+    def __init__(
+        self,
+        backend: TrialBackend,
+        *,
+        number: int = 0,
+        attempt: int = 1,
+        metrics: Sequence[str] = (VALUE,),
+        given: Mapping[str, tuple[Domain, Scalar]] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.number = number
+        self.attempt = attempt
+        self.position = Position()
+        self._backend = backend
+        self._metrics = tuple(metrics)
+        self._clock = clock
+        self._params: dict[str, tuple[Domain, Scalar]] = dict(given or {})
+        self._asked: dict[str, FrameLine] = {}
+        self._reports: dict[int, Mapping[str, float]] = {}
+        self._prefix = ""
+        self._step = 0
+
+    def __repr__(self) -> str:
+        return f"Trial({self.number}, {dict(self.params)})"
+
+    # ------------------------------------------------------------------------------------------------- values
+
+    def suggest_float(
+        self,
+        name: str,
+        low: float,
+        high: float,
+        *,
+        log: Log = False,
+        step: float | None = None,
+        factor: float | None = None,
+    ) -> float:
+        """A real number in [low, high]; see ``Float`` for the scales.
+
+        Raises:
+            NameReused: this trial has asked for ``name`` before.
+        """
+        return self._ask(name, _float(low, high, log, step, factor))  # type: ignore[no-any-return]
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, log: Log = False, step: int = 1, factor: int | None = None
+    ) -> int:
+        """A whole number in [low, high]; see ``Int`` for the scales."""
+        return self._ask(name, _int(low, high, log, step, factor))  # type: ignore[no-any-return]
+
+    def suggest_categorical(
+        self, name: str, choices: Sequence[T] | Mapping[str, T], *, weights: Sequence[float] | None = None
+    ) -> T:
+        """One of unordered choices; a mapping gives each object a label: ``{"relu": nn.ReLU}``."""
+        return self._ask(name, Categorical(choices, weights=weights))  # type: ignore[no-any-return]
+
+    def suggest_ordinal(self, name: str, choices: Sequence[T] | Mapping[str, T]) -> T:
+        """One of several choices in a meaningful order: ``[32, 64, 128]``."""
+        return self._ask(name, Ordinal(choices))  # type: ignore[no-any-return]
+
+    def suggest_bool(self, name: str) -> bool:
+        """False or True."""
+        return self._ask(name, Bool())  # type: ignore[no-any-return]
+
+    def suggest(self, name: str, domain: Domain) -> Any:
+        """A value of any domain: ``trial.suggest("momentum", Float.near_one(0.9, 0.999))``."""
+        if not isinstance(domain, Domain):
+            raise TypeError(f"suggest: domain={domain!r} of {name!r} is no domain; write Float, Int, Categorical, ...")
+        return self._ask(name, domain)
+
+    @contextlib.contextmanager
+    def scope(self, prefix: str) -> Iterator[None]:
+        """Names inside get a dotted prefix: in ``with trial.scope("encoder")``, ``"lr"`` is ``"encoder.lr"``."""
+        before = self._prefix
+        self._prefix = f"{before}{prefix}."
+        try:
+            yield
+        finally:
+            self._prefix = before
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a parameter that this trial has already: ``trial["lr"]``."""
+        if name not in self._params:
+            known = ", ".join(self._params) or "none yet"
+            raise KeyError(f"trial {self.number} has no {name!r}; it has {known}.{closest(name, self._params)}")
+        domain, stored = self._params[name]
+        return domain.to_object(stored)
+
+    @property
+    def params(self) -> Mapping[str, Scalar]:
+        """Name -> value (the label of a choice) of all parameters so far."""
+        return MappingProxyType({name: stored for name, (_, stored) in self._params.items()})
+
+    def _ask(self, name: str, domain: Domain) -> Any:
+        if self._prefix:
+            name = self._prefix + name
+        frame = sys._getframe(2)
+        if name in self._asked or not isinstance(name, str):
+            self._refuse_name(name, domain, frame)
+        stored = self._backend.suggest(name, domain)
+        self._asked[name] = (frame.f_code.co_filename, frame.f_lineno)
+        self._params[name] = (domain, stored)
+        return domain.to_object(stored)
+
+    def _refuse_name(self, name: str, domain: Domain, frame: FrameType) -> NoReturn:
+        if not isinstance(name, str):
+            raise TypeError(f"suggest: name={name!r} must be a string")
+        first, here = self._asked[name], (frame.f_code.co_filename, frame.f_lineno)
+        raise NameReused(
+            f"{name!r} was asked as {self._params[name][0]} at {_place(first)} and again as {domain} at {_place(here)}. "
+            f'A name stands for one value in a trial: use f"{name}_{{i}}" ({name}_0, {name}_1, ...) for another value, '
+            f'or trial["{name}"] to read this one again.'
+        )
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def steps(self, n: int) -> Iterator[int]:
+        """Counts the steps (epochs) of a training: 1, 2, ..., n; ends early when the trial should stop.
+
+        The number is how many steps are done when the loop's body ends, which is what ``report`` stores.
+
+        Args:
+            n: steps of a full training.
+        """
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"steps: n={n!r} must be a whole number of at least 1")
+        position = self.position
+        position.n_steps = n
+        for step in range(1, n + 1):
+            if self.should_stop():
+                return
+            self._step = step
+            position.begin(step - 1.0, self._clock.monotonic())
+            yield step
+            position.step = float(step)
+
+    def batches(self, loader: Iterable[T], *, n_samples: int | None = None) -> Iterator[T]:
+        """The batches of one epoch, counted for the progress display.
+
+        Args:
+            loader: anything to loop over; its ``len`` gives the percentage.
+            n_samples: size of the data set, to count by samples instead of batches.
+        """
+        return track(loader, self.position, n_samples=n_samples, clock=self._clock)
+
+    def report(self, value: Any = None, *, step: int | None = None, **metrics: Any) -> None:
+        """Tells how good the model is after a step, with any number of further metrics.
+
+        Args:
+            value: the objective's metric (a tuple for several objectives). It may stand among ``metrics`` under the
+                study's name for it instead.
+            step: how many steps are done; by default the current one of ``trial.steps``.
+            **metrics: further numbers to keep, for example ``train_loss=0.3``.
+
+        Raises:
+            BadValue: something is not a number.
+            ValueError: a negative step, or the objective's metric is missing.
+        """
+        step = self._checked_step(step)
+        values = {name: to_number(number, f"report({name!r})") for name, number in metrics.items()}
+        if value is not None:
+            parts = value if isinstance(value, tuple | list) else (value,)
+            if len(parts) != len(self._metrics):
+                raise BadValue(f"report() got {len(parts)} values for the objectives {', '.join(self._metrics)}")
+            named = zip(self._metrics, parts, strict=True)
+            values = {name: to_number(number, f"report({name!r})") for name, number in named} | values
+        missing = [name for name in self._metrics if name not in values]
+        if missing:
+            raise ValueError(
+                f"report() has no {missing[0]!r}; got {', '.join(values) or 'nothing'}.{closest(missing[0], values)} "
+                f"Pass it first, report(value, step=...), or by name, report({missing[0]}=...)."
+            )
+        self._reports[step] = values
+        self._backend.report(step, values)
+
+    def _checked_step(self, step: Any) -> int:
+        if step is None:
+            return self._step or max(self._reports, default=0) + 1
+        if hasattr(step, "item"):
+            step = step.item()
+        if isinstance(step, bool) or not isinstance(step, int):
+            raise TypeError(f"report: step={step!r} must be a whole number")
+        if step < 0:
+            raise ValueError(f"report: step={step} must not be negative; it counts the steps done")
+        return step
+
+    @property
+    def reports(self) -> Mapping[int, Mapping[str, float]]:
+        """Step -> metric -> value, as reported by this run of the trial."""
+        return MappingProxyType(self._reports)
+
+    def should_stop(self) -> bool:
+        """Whether the training should end now; ``trial.steps`` asks by itself."""
+        return self._backend.should_stop()
+
+    def annotate(self, key: str, value: Any) -> None:
+        """Keeps a JSON value with the trial: ``trial.annotate("n_weights", 12_345)``."""
+        self._backend.annotate(key, value)
+
+
+FrameLine = tuple[str, int]
+
+
+def FixedTrial(params: Mapping[str, Any], *, metrics: Sequence[str] = (VALUE,)) -> Trial:  # noqa: N802
+    """A trial with given values, to run or test an objective without a study.
+
+    Args:
+        params: name -> value, objects or labels of choices: ``study.best_trial.params`` fits.
+        metrics: names of the objectives, for ``report``.
+
+    Raises:
+        ValueError: (when the objective asks) a value is missing or outside its domain.
+    """
+    return Trial(_FixedBackend(dict(params)), metrics=metrics)
+
+
+class _FixedBackend:
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.params = params
+        self.attributes: dict[str, Any] = {}
+
+    def suggest(self, name: str, domain: Domain) -> Scalar:
+        if name not in self.params:
+            raise ValueError(f"FixedTrial has no value for {name!r}, asked as {domain}.{closest(name, self.params)}")
+        try:
+            return domain.to_stored(self.params[name])
+        except ValueError as error:
+            raise ValueError(f"FixedTrial: {name!r}: {error}") from None
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        return False
+
+    def annotate(self, key: str, value: Any) -> None:
+        self.attributes[key] = value
+
+    def should_stop(self) -> bool:
+        return False
+
+
+def to_number(value: Any, what: str) -> float:
+    """A float from what users hand over: numbers, NumPy scalars, tensors with one element.
+
+    Args:
+        value: the thing.
+        what: named in the error, for example ``"report('val_loss')"``.
+
+    Raises:
+        BadValue: it is no number; NaN and infinities are numbers here.
+    """
+    if isinstance(value, float | int):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        try:
+            return float(value.item())
+        except (TypeError, ValueError, RuntimeError):
+            pass
+    if hasattr(value, "ndim"):
+        shape = tuple(getattr(value, "shape", ()))
+        raise BadValue(f"{what} got a {type(value).__name__} of shape {shape}; reduce it to one number, e.g. .mean()")
+    article = "an" if type(value).__name__[0] in "aeiou" else "a"
+    raise BadValue(f"{what} got {article} {type(value).__name__}, {value!r:.60}; a number is needed")
+
+
+def _place(line: FrameLine) -> str:
+    return f"{os.path.basename(line[0])}:{line[1]}"
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _float(low: float, high: float, log: Log, step: float | None, factor: float | None) -> Float:
+    return Float(low, high, log=log, step=step, factor=factor)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _int(low: int, high: int, log: Log, step: int, factor: int | None) -> Int:
+    return Int(low, high, log=log, step=step, factor=factor)

@@ -1,0 +1,40 @@
+"""Trials with random values, without a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honed.domains import Domain, Scalar
+from honed.trial import Trial
+
+
+class RandomValues:
+    """A trial's backend that draws every value from its domain, but for the given ones."""
+
+    def __init__(self, seed: int, given: Mapping[str, Any]) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.given = given
+        self.domains: dict[str, Domain] = {}
+
+    def suggest(self, name: str, domain: Domain) -> Scalar:
+        self.domains[name] = domain
+        drawn = domain.decode(self.rng.random())
+        return domain.to_stored(self.given[name]) if name in self.given else drawn
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        return False
+
+    def annotate(self, key: str, value: Any) -> None: ...
+
+    def should_stop(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def random_trial() -> Callable[..., Trial]:
+    """``random_trial(seed, optimizer="SGD")``: random values, but for the given ones."""
+    return lambda seed=0, **given: Trial(RandomValues(seed, given), number=seed)
