@@ -84,8 +84,12 @@ class Space:
 
     def with_domain(self, name: str, domain: Domain) -> Self:
         """This space with one more domain (a discovered one), or one that changed."""
+        return self.with_domains({name: domain})
+
+    def with_domains(self, domains: Mapping[str, Domain]) -> Self:
+        """This space with more, or changed, domains."""
         space = _copy(self)
-        object.__setattr__(space, "domains", MappingProxyType({**self.domains, name: domain}))
+        object.__setattr__(space, "domains", MappingProxyType({**self.domains, **domains}))
         return space
 
     def is_active(self, name: str, params: Mapping[str, Scalar]) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from honed.clock import SYSTEM_CLOCK, Clock
 from honed.domains import Bool, Categorical, Domain, Float, Int, Log, Ordinal, Scalar
 from honed.errors import BadValue, NameReused, closest
-from honed.progress import Position, track
+from honed.progress import Position, Tracked, track
 from honed.records import VALUE
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Trial:
         position: how far the training is; displays read it.
     """
 
-    __slots__ = ("_asked", "_backend", "_clock", "_metrics", "_params", "_prefix", "_reports", "_step", "attempt",
+    __slots__ = ("_asked", "_backend", "_clock", "_metrics", "_n_steps", "_params", "_prefix", "_reports", "_step", "attempt",
                  "number", "position")  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class Trial:
         self._reports: dict[int, Mapping[str, float]] = {}
         self._prefix = ""
         self._step = 0
+        self._n_steps: int | None = None
 
     def __repr__(self) -> str:
         return f"Trial({self.number}, {dict(self.params)})"
@@ -183,7 +184,7 @@ class Trial:
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"steps: n={n!r} must be a whole number of at least 1")
         position = self.position
-        position.n_steps = n
+        position.n_steps = self._n_steps = n
         for step in range(1, n + 1):
             if self.should_stop():
                 return
@@ -192,8 +193,8 @@ class Trial:
             yield step
             position.step = float(step)
 
-    def batches(self, loader: Iterable[T], *, n_samples: int | None = None) -> Iterator[T]:
-        """The batches of one epoch, counted for the progress display.
+    def batches(self, loader: Iterable[T], *, n_samples: int | None = None) -> Tracked[T]:
+        """The batches of an epoch, counted for the progress display; wrap inside or outside the loop over epochs.
 
         Args:
             loader: anything to loop over; its ``len`` gives the percentage.
@@ -241,6 +242,11 @@ class Trial:
         if step < 0:
             raise ValueError(f"report: step={step} must not be negative; it counts the steps done")
         return step
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether ``steps`` has ended, or was left, before its last step."""
+        return self._n_steps is not None and self._step < self._n_steps
 
     @property
     def reports(self) -> Mapping[int, Mapping[str, float]]:

@@ -159,7 +159,7 @@ class _Loop:
         error: BaseException | None = None
         try:
             returned = self.objective(trial)
-            if self.flow.stop_requested and self.is_cut_short(trial):
+            if self.flow.stop_requested and trial.is_cut_short:
                 final = Update(state=State.WAITING)
             else:
                 final = self.outcome(trial, returned)
@@ -184,11 +184,6 @@ class _Loop:
             code = getattr(self.objective, "__code__", None)
             place = f" (objective at {os.path.basename(code.co_filename)}:{code.co_firstlineno})" if code else ""
             raise BadValue(f"{error}{place}") from None
-
-    def is_cut_short(self, trial: Trial) -> bool:
-        """Whether the training ended before its last step."""
-        position = trial.position
-        return position.n_steps is not None and position.step < position.n_steps
 
     def end(self, trial: Trial, final: Update) -> bool:
         """Tells the storage and the listener; False when the trial was somebody else's by now."""

@@ -113,6 +113,8 @@ class Board:
             return None
         rest = [max(self._median - (now - training.since), 0.0) for training in running]
         to_come = max(self._n_trials - self._n_counted, 0)
+        if not to_come and not running:
+            return None
         return (to_come * self._median + math.fsum(rest)) / max(len(running), 1)
 
 

@@ -42,7 +42,9 @@ class Connections:
         lock_seconds: the longest wait for the write lock.
     """
 
-    def __init__(self, path: Path, shown: str, *, read_only: bool, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self, path: Path, shown: str, *, read_only: bool, lock_seconds: float = LOCK_SECONDS
+    ) -> None:
         self._path = path
         self._shown = shown
         self._read_only = read_only
@@ -242,7 +244,9 @@ class Connections:
                 f"of {self._path.name}-wal; or use another path."
             )
         if code == sqlite3.SQLITE_NOTADB:
-            return StorageDamaged(f"{shown} is no honed storage: {_kind_of_file(self._path)}. Nothing was changed.")
+            return StorageDamaged(
+                f"{shown} is no honed storage: {_kind_of_file(self._path)}. Nothing was changed."
+            )
         if code == sqlite3.SQLITE_NOMEM:
             return StorageError(f"{shown}: out of memory.")
         return StorageDamaged(
@@ -257,9 +261,13 @@ class Connections:
                 f"{self._shown}: {name}. The last change was not written, all before it is kept; free some space and go on."
             )
         if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-            return StorageError(f"{self._shown}: its file system has no locks ({name}). Use a path on a local disk.")
+            return StorageError(
+                f"{self._shown}: its file system has no locks ({name}). Use a path on a local disk."
+            )
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return StorageReadOnly(f"{self._shown} cannot be written: {name}: {error.filename}. Use another path.")
+            return StorageReadOnly(
+                f"{self._shown} cannot be written: {name}: {error.filename}. Use another path."
+            )
         return StorageError(f"{self._shown}: {name}: {error.filename}")
 
     # ------------------------------------------------------------------------------------------------------ forking
@@ -273,7 +281,9 @@ class Connections:
 
     def start_anew(self) -> None:
         """In the child: nothing of the parent's is used."""
-        _abandoned.extend((self._reader, self._writer))  # never closed here: it would break the parent's locks
+        _abandoned.extend(
+            (self._reader, self._writer)
+        )  # never closed here: it would break the parent's locks
         self._reader = self._writer = self._wal = None
         self._gates = (threading.RLock(), threading.RLock())
 

@@ -25,8 +25,11 @@ from honed.clock import SYSTEM_CLOCK
 from honed.errors import StorageLocked
 
 LOCK_SECONDS = 60.0
-_POLL_SECONDS = 0.02  # so long a lock is polled for; then a thread waits in the kernel's queue, which is fair
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.004
+_POLL_SECONDS = 0.25  # so long a lock is polled for; then a thread waits in the kernel's queue, which is fair
+_FIRST_PAUSE, _LONGEST_PAUSE = (
+    0.001,
+    0.02,
+)  # longer than a write: who has the lock may write some more, from warm caches
 _HOLDER_BYTES = 64
 
 _descriptors: set[int] = set()  # all that must not be shared with a forked child
@@ -306,7 +309,9 @@ class Owners:
         while True:
             path = self._folder / f"{os.getpid()}-{secrets.token_hex(8)}"
             descriptor = _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            if _try_lock(descriptor) and os.fstat(descriptor).st_nlink:  # else it was swept before it was locked
+            if (
+                _try_lock(descriptor) and os.fstat(descriptor).st_nlink
+            ):  # else it was swept before it was locked
                 return path.name, descriptor
             _close(descriptor)
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import is_
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from honed.clock import SYSTEM_CLOCK, Clock
-from honed.domains import Domain, domain_from_json
+from honed.domains import Domain
 from honed.errors import StorageError, StudyNotFound, TrialNotFound
 from honed.records import EMPTY, Delta, Draft, Report, State, StudyRecord, TrialRecord, Update
 from honed.storage import rules
@@ -72,14 +72,10 @@ class _Study:
         key = tuple(given.items())
         interned = self.domain_sets.get(key)
         if interned is None:
-            labelled = {name: _as_in_a_file(domain) for name, domain in key}
+            labelled = {name: rules.stored_domain(domain) for name, domain in key}
             interned = self.domain_sets[key] = MappingProxyType(labelled)
         self.given_domains = (domains, interned)
         return interned
-
-
-def _as_in_a_file(domain: Domain) -> Domain:
-    return domain_from_json(rules.from_json(rules.to_json(domain.to_json())))
 
 
 class _Data:

@@ -15,12 +15,12 @@ from typing import Any
 
 from honed.domains import Domain, domain_from_json
 from honed.errors import StorageDamaged
-from honed.records import EMPTY, Cause, Report, State, StudyRecord, TrialRecord, Update
-from honed.storage.rules import FINISHED, floats, from_json, plain, readable, to_json
+from honed.records import EMPTY, Cause, Draft, Report, State, StudyRecord, TrialRecord, Update
+from honed.storage.rules import FINISHED, floats, from_json, plain, readable, stored_domain, to_json
 
 STUDY_COLUMNS = "id, name, directions, metrics, seed, summary, space, attributes, created, revision"
 TRIAL_COLUMNS = (
-    "number, state, attempt, params, domains, told, until, checkpoint, parent, note, attributes, cause, message, worker, "
+    "number, domains, state, attempt, params, told, until, checkpoint, parent, note, attributes, cause, message, worker, "
     "created, started, finished"
 )
 
@@ -28,7 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
 _CAUSES: dict[str | None, Cause | None] = {None: None, **{cause.value: cause for cause in Cause}}
-_WRONG = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)  # what nonsense leads to
+WRONG = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)  # what nonsense leads to
 
 
 def micros(time: datetime | None) -> int | None:
@@ -57,34 +57,45 @@ def damaged(what: str, error: Exception) -> StorageDamaged:
     )
 
 
+def _id_list(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")] if text else []
+    except ValueError as error:
+        raise damaged("A trial", error) from error
+
+
 class DomainTable:
-    """The domains of a file: a trial's row has their ids; a record has one mapping shared by all with the same ids."""
+    """The domains of a file: a trial's row has their ids, ``3,4,7``; its record has one mapping for all with these ids."""
 
     def __init__(self) -> None:
         self._ids: dict[tuple[int, str, Domain], int] = {}
-        self._domains: dict[int, Domain] = {}
-        self._mappings: dict[tuple[int, tuple[str, ...], str], Mapping[str, Domain]] = {}
-        self._last: tuple[int, tuple[str, ...], tuple[Domain, ...], str] = (0, (), (), "[]")
+        self._domains: dict[int, tuple[str, Domain]] = {}
+        self._mappings: dict[str, Mapping[str, Domain]] = {"": EMPTY}
+        self._last: tuple[int, tuple[str, ...], tuple[Domain, ...], str] = (0, (), (), "")
 
     def ids(self, connection: sqlite3.Connection, study: int, domains: Mapping[str, Domain]) -> str:
-        """The text that stands for these domains; unknown ones are added to the table."""
+        """The ids of these domains as text; unknown ones are added to the table."""
+        if not domains:
+            return ""
         names, values = tuple(domains), tuple(domains.values())
         last = self._last
         if last[0] == study and last[1] == names and all(map(is_, last[2], values)):
             return last[3]
-        ids, all_kept = [], True
+        ids, are_known = [], True
         for name, domain in domains.items():
             number = self._ids.get((study, name, domain))
             if number is None:
-                number, is_kept = self._stored(connection, study, name, domain)
-                all_kept = all_kept and is_kept
+                number, was_there = self._stored(connection, study, name, domain)
+                are_known = are_known and was_there
             ids.append(number)
-        text = to_json(ids)
-        if all_kept:
+        text = ",".join(map(str, ids))
+        if are_known:
             self._last = (study, names, values, text)
         return text
 
-    def _stored(self, connection: sqlite3.Connection, study: int, name: str, domain: Domain) -> tuple[int, bool]:
+    def _stored(
+        self, connection: sqlite3.Connection, study: int, name: str, domain: Domain
+    ) -> tuple[int, bool]:
         """The id of a domain, and whether it was there before: only then no rollback can take it away."""
         row = (study, name, to_json(domain.to_json()))
         sql = "SELECT id FROM domains WHERE study = ? AND name = ? AND domain = ?"
@@ -95,25 +106,161 @@ class DomainTable:
         cursor = connection.execute("INSERT INTO domains (study, name, domain) VALUES (?, ?, ?)", row)
         return cursor.lastrowid or 0, False
 
+    def mapping_of(self, text: str, domains: Mapping[str, Domain]) -> Mapping[str, Domain]:
+        """The shared mapping for domains whose ids are committed."""
+        if text not in self._mappings:
+            for number, (name, domain) in zip(_id_list(text), domains.items(), strict=True):
+                self._domains.setdefault(number, (name, stored_domain(domain)))
+        return self.mapping(text)
+
     def load(self, connection: sqlite3.Connection, study: int, texts: Iterable[str]) -> None:
         """Reads the domains that these texts stand for, where they are not known yet."""
         known = self._domains
-        missing = {number for text in texts for number in _id_list(text) if number not in known}
+        new = set(texts).difference(self._mappings)
+        missing = {number for text in new for number in _id_list(text) if number not in known}
         if not missing:
             return
-        rows = connection.execute("SELECT id, domain FROM domains WHERE study = ? AND id >= ?", (study, min(missing)))
+        sql = "SELECT id, name, domain FROM domains WHERE study = ? AND id >= ?"
         try:
-            for number, domain in rows.fetchall():
-                if number not in known:
-                    known[number] = domain_from_json(from_json(domain))
-        except _WRONG as error:
+            for number, name, domain in connection.execute(sql, (study, min(missing))).fetchall():
+                known.setdefault(number, (name, domain_from_json(from_json(domain))))
+        except WRONG as error:
             raise damaged("A domain", error) from error
 
-    def mapping(self, study: int, names: tuple[str, ...], text: str) -> Mapping[str, Domain]:
-        """The domains that were loaded for this text."""
-        mapping = self._mappings.get((study, names, text))
+    def mapping(self, text: str) -> Mapping[str, Domain]:
+        """The domains that these ids, loaded before, stand for."""
+        mapping = self._mappings.get(text)
         if mapping is None:
-            found = (self._domains[number] for number in _id_list(text))
-            mapping = MappingProxyType(dict(zip(names, found, strict=True)))
-            self._mappings[study, names, text] = mapping
+            mapping = MappingProxyType(dict(self._domains[number] for number in _id_list(text)))
+            mapping = self._mappings.setdefault(text, mapping)
         return mapping
+
+
+# ---------------------------------------------------------------------------------------------------------- studies
+
+
+def study_row(draft: StudyRecord, now: datetime) -> tuple[Any, ...]:
+    """The values for a new row, from ``name`` to ``created``."""
+    return (
+        draft.name,
+        to_json(list(draft.directions)),
+        to_json(list(draft.metrics)),
+        str(draft.seed),
+        draft.summary,
+        None if draft.space is None else to_json(dict(draft.space)),
+        text_or_null(draft.attributes),
+        micros(now),
+    )
+
+
+def study_record(row: Sequence[Any]) -> StudyRecord:
+    """The record of a row of ``STUDY_COLUMNS``."""
+    try:
+        number, name, directions, metrics, seed, summary, space, attributes, created, revision = row
+        return StudyRecord(
+            id=number,
+            name=name,
+            directions=tuple(from_json(directions)),
+            metrics=tuple(from_json(metrics)),
+            seed=int(seed),
+            summary=summary,
+            space=None if space is None else from_json(space),
+            attributes=_view(attributes),
+            created=_time(created),
+            revision=revision,
+        )
+    except WRONG as error:
+        raise damaged(f"Study {row[0]!r}", error) from error
+
+
+# ----------------------------------------------------------------------------------------------------------- trials
+
+
+def new_row(draft: Draft, worker: str, now: datetime) -> tuple[Any, ...]:
+    """The values of ``TRIAL_COLUMNS`` for a trial that is added now, without number and domains."""
+    is_running, time = draft.state is State.RUNNING, micros(now)
+    return (
+        draft.state.value,
+        1 if is_running else 0,
+        to_json(plain(draft.params)),
+        None if draft.values is None else to_json(floats(draft.values)),
+        draft.until,
+        draft.checkpoint,
+        draft.parent,
+        to_json(plain(draft.note)) if draft.note else None,
+        to_json(plain(draft.attributes)) if draft.attributes else None,
+        None if draft.cause is None else draft.cause.value,
+        readable(draft.message),
+        worker,
+        time,
+        time if is_running else None,
+        time if draft.state in FINISHED else None,
+    )
+
+
+def trial_record(row: Sequence[Any], table: DomainTable) -> TrialRecord:
+    """The record of a row of ``TRIAL_COLUMNS``, whose domains are loaded."""
+    try:
+        told = row[5]
+        return TrialRecord(
+            number=row[0],
+            domains=table.mapping(row[1]),
+            state=_STATES[row[2]],
+            attempt=row[3],
+            params=MappingProxyType(from_json(row[4])),
+            values=None if told is None else tuple(from_json(told)),
+            until=row[6],
+            checkpoint=row[7],
+            parent=row[8],
+            note=_view(row[9]),
+            attributes=_view(row[10]),
+            cause=_CAUSES[row[11]],
+            message=row[12],
+            worker=row[13],
+            created=_time(row[14]),
+            started=_time(row[15]),
+            finished=_time(row[16]),
+        )
+    except WRONG as error:
+        raise damaged(f"Trial {row[0]!r}", error) from error
+
+
+def changed_columns(update: Update, now: datetime) -> dict[str, Any]:
+    """Columns of ``trials`` and their new values, for all of an update but domains, note and attributes."""
+    columns: dict[str, Any] = {}
+    if update.params is not None:
+        columns["params"] = to_json(plain(update.params))
+    if update.values is not None:
+        columns["told"] = to_json(floats(update.values))
+    if update.state is not None:
+        columns["state"] = update.state.value
+        if update.state in FINISHED:
+            columns["finished"] = micros(now)
+    if update.until is not None:
+        columns["until"] = update.until
+    if update.checkpoint is not None:
+        columns["checkpoint"] = update.checkpoint
+    if update.cause is not None:
+        columns["cause"] = update.cause.value
+    if update.message is not None:
+        columns["message"] = readable(update.message)
+    return columns
+
+
+def reports(found: Sequence[Sequence[Any]]) -> tuple[Report, ...]:
+    """The reports of rows of number, step and measured; their JSON is read in one piece, which is twice as fast."""
+    try:
+        measured = from_json(f"[{','.join([row[2] for row in found])}]")
+        return tuple([Report(row[0], row[1], values) for row, values in zip(found, measured, strict=True)])
+    except WRONG as error:
+        raise damaged(f"Reports of trial {_broken(found)}", error) from error
+
+
+def _broken(found: Sequence[Sequence[Any]]) -> object:
+    """The trial of the first report that is no JSON."""
+    for number, _, measured in found:
+        try:
+            from_json(measured)
+        except WRONG:
+            return number
+    return "?"

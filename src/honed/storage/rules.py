@@ -14,7 +14,7 @@ from operator import index
 from types import MappingProxyType
 from typing import Any
 
-from honed.domains import Domain
+from honed.domains import Domain, domain_from_json
 from honed.errors import StaleLease
 from honed.records import ADDED, EMPTY, TRANSITIONS, Draft, State, StudyRecord, TrialRecord, Update
 
@@ -52,6 +52,11 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     copied: dict[str, Any] = from_json(to_json(dict(values)))
     return copied
+
+
+def stored_domain(domain: Domain) -> Domain:
+    """The domain as a file gives it back: its choices are their labels."""
+    return domain_from_json(from_json(to_json(domain.to_json())))
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,7 +124,9 @@ MIGRATIONS: Sequence[Migration] = (_schema_1,)
 """Number n brings a file from schema n to n + 1."""
 
 
-def check_readable(connection: sqlite3.Connection, shown: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+def check_readable(
+    connection: sqlite3.Connection, shown: str, migrations: Sequence[Migration] = MIGRATIONS
+) -> int:
     """The schema of a file, 0 for an empty one.
 
     Raises:
@@ -174,7 +176,9 @@ def prepare(
         except BaseException:
             connection.rollback()
             raise
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # the tables stand in the file itself, whatever befalls the log
+    connection.execute(
+        "PRAGMA wal_checkpoint(PASSIVE)"
+    )  # the tables stand in the file itself, whatever befalls the log
 
 
 def too_new(connection: sqlite3.Connection, shown: str, known: int = len(MIGRATIONS)) -> StorageTooNew:
@@ -201,7 +205,9 @@ def _version(connection: sqlite3.Connection, shown: str) -> int:
     if {"studies", "trials", "alembic_version"} <= tables:
         what = "it is a storage of Optuna"
     else:
-        what = f"it is an SQLite database of another program (tables: {', '.join(sorted(tables)[:5]) or 'none'})"
+        what = (
+            f"it is an SQLite database of another program (tables: {', '.join(sorted(tables)[:5]) or 'none'})"
+        )
     raise StorageDamaged(f"{shown} is no honed storage: {what}. Nothing was changed; choose another file.")
 
 

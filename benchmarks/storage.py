@@ -1,0 +1,146 @@
+"""Trials per second of a no-op objective on one SQLite file: processes, reports, durability; honed beside Optuna.
+
+Five float parameters, random sampler. Processes are started and have everything imported before a common start; each
+runs for the same seconds on the same file, and all trials of all processes count. The tools take turns, several rounds;
+figures are medians over the rounds. ``max wait`` is the longest single trial of any process, in seconds.
+
+    python benchmarks/storage.py [--processes 1 8] [--reports 0 10] [--seconds 3] [--rounds 3] [--folder .]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+NAMES = [f"x{i}" for i in range(5)]
+
+
+def run_honed(path: str, seconds: float, reports: int, barrier: Any, durability: str) -> tuple[int, float]:
+    """Trials done by one process, and its longest trial."""
+    import honed
+
+    barrier.wait()
+    study = honed.create_study("bench", storage=path, seed=0, durability=durability)
+    count = _Count()
+
+    def objective(trial: honed.Trial) -> float:
+        count.tick()
+        value = sum(trial.suggest_float(name, -5, 5) for name in NAMES)
+        for step in trial.steps(reports) if reports else ():
+            trial.report(value + 1 / step, step=step)
+        return value
+
+    study.optimize(objective, "random", timeout=seconds, progress="quiet")
+    study.close()
+    return count.n, count.longest
+
+
+def run_optuna(path: str, seconds: float, reports: int, barrier: Any, durability: str) -> tuple[int, float]:
+    """The same with Optuna's RDB storage."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    barrier.wait()
+    study = optuna.create_study(
+        study_name="bench",
+        storage=f"sqlite:///{path}",
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(),
+        pruner=optuna.pruners.NopPruner(),
+    )
+    count = _Count()
+
+    def objective(trial: optuna.Trial) -> float:
+        count.tick()
+        value = sum(trial.suggest_float(name, -5, 5) for name in NAMES)
+        for step in range(1, reports + 1):
+            trial.report(value + 1 / step, step)
+            if trial.should_prune():
+                break
+        return value
+
+    study.optimize(objective, timeout=seconds)
+    return count.n, count.longest
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.n, self.longest, self.last = 0, 0.0, time.perf_counter()
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        self.n, self.longest, self.last = self.n + 1, max(self.longest, now - self.last), now
+
+
+def work(tool: str, path: str, seconds: float, reports: int, barrier: Any, durability: str, answers: Any) -> None:
+    """One process: puts (trials, longest trial) or the error's text."""
+    try:
+        answers.put({"honed": run_honed, "optuna": run_optuna}[tool](path, seconds, reports, barrier, durability))
+    except Exception as error:
+        answers.put(f"{type(error).__name__}: {str(error).splitlines()[0][:90]}")
+
+
+def cell(tool: str, durability: str, processes: int, reports: int, seconds: float, folder: str) -> tuple[float, float, list[str]]:
+    """Trials per second of all processes together, the longest trial, and errors."""
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(processes), context.Queue()
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        path = str(Path(home) / "bench.db")
+        workers = [
+            context.Process(target=work, args=(tool, path, seconds, reports, barrier, durability, answers))
+            for _ in range(processes)
+        ]
+        for worker in workers:
+            worker.start()
+        results = [answers.get(timeout=seconds + 120) for _ in workers]
+        for worker in workers:
+            worker.join()
+    good = [result for result in results if not isinstance(result, str)]
+    rate = sum(n for n, _ in good) / seconds
+    return rate, max((wait for _, wait in good), default=0.0), [r for r in results if isinstance(r, str)]
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--reports", type=int, nargs="+", default=[0, 10])
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", default=".", help="a folder on the disk to measure")
+    arguments = parser.parse_args()
+    tools = [("honed", "fast"), ("honed", "full"), ("optuna", "full")]
+    print(f"Python {sys.version.split()[0]}; trials/s of all processes, median of {arguments.rounds} rounds of {arguments.seconds:g} s")
+    print(f"{'reports':>8}{'processes':>11}{'honed fast':>12}{'honed full':>12}{'optuna':>10}{'full/optuna':>13}"
+          f"{'max wait':>10}{'errors':>24}")  # fmt: skip
+    for reports in arguments.reports:
+        for processes in arguments.processes:
+            rates: dict[tuple[str, str], list[float]] = {tool: [] for tool in tools}
+            waits: list[float] = []
+            errors: dict[str, int] = {}
+            for _ in range(arguments.rounds):
+                for tool, durability in tools:
+                    rate, wait, failed = cell(
+                        tool, durability, processes, reports, arguments.seconds, arguments.folder
+                    )
+                    rates[tool, durability].append(rate)
+                    errors[tool] = errors.get(tool, 0) + len(failed)
+                    if tool == "honed":
+                        waits.append(wait)
+                    for text in set(failed):
+                        print(f"    {tool}, {processes} processes: {text}", file=sys.stderr)
+            fast, full, peer = (statistics.median(rates[tool]) for tool in tools)
+            ratio = f"{full / peer:13.1f}" if peer else f"{'-':>13}"
+            told = ", ".join(f"{tool} {n}" for tool, n in errors.items())
+            print(f"{reports:>8}{processes:>11}{fast:>12.0f}{full:>12.0f}{peer:>10.1f}{ratio}{max(waits):>10.2f}{told:>24}",
+                  flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""From what a user writes to a storage: a path, a URL, ``"memory"``, nothing, or a storage itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+from honed.errors import StorageError
+from honed.storage.base import Storage
+from honed.storage.memory import MemoryStorage
+from honed.storage.sqlite import Durability, SQLiteStorage
+
+DEFAULT_PATH = "honed.db"
+_MEMORY = ("memory", ":memory:")
+_SQLITE = "sqlite://"
+
+Target = str | os.PathLike[str] | Storage | None
+
+
+def open_storage(
+    target: Target = None, *, durability: Durability = "full", read_only: bool = False
+) -> Storage:
+    """The storage that ``target`` names; a storage object is passed through.
+
+    Args:
+        target: a path or ``sqlite:///path``: a file, made when it does not exist; ``"memory"``; None: ``./honed.db``.
+        durability: ``"full"`` or ``"fast"``, see ``SQLiteStorage``.
+        read_only: for looking only.
+
+    Raises:
+        StorageError: this version has no such storage, or it cannot be opened there.
+    """
+    if target is None:
+        target = DEFAULT_PATH
+    if not isinstance(target, str | os.PathLike):
+        return target
+    place = os.fspath(target)
+    if place in _MEMORY:
+        return MemoryStorage()
+    if "://" in place:
+        place = _path_of(place)
+    return SQLiteStorage(place, durability=durability, read_only=read_only)
+
+
+def describe(storage: Storage) -> str:
+    """How messages call a storage: ``honed.db``, ``memory``."""
+    if isinstance(storage, SQLiteStorage):
+        return storage.shown
+    if isinstance(storage, MemoryStorage):
+        return "memory"
+    return type(storage).__name__
+
+
+def _path_of(url: str) -> str:
+    """The path in ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+    kind = url.partition("://")[0]
+    if kind.split("+")[0] in ("postgresql", "postgres"):
+        raise StorageError(
+            f"storage={_hidden(url)!r}: this version of honed has no PostgreSQL storage yet. What works: a path on a local "
+            'disk, such as "honed.db", which many processes of one machine may share, and "memory".'
+        )
+    rest = url.removeprefix(_SQLITE)
+    if kind != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
+        raise StorageError(
+            f'storage={_hidden(url)!r} is no storage that honed knows. Write a path, such as "honed.db" or '
+            '"/data/honed.db", a URL "sqlite:///honed.db", or "memory".'
+        )
+    return str(Path(unquote(rest[1:])))
+
+
+def _hidden(url: str) -> str:
+    """The URL without the password in it."""
+    kind, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{kind}://{user}{':***' if colon else ''}{at}{place}"
