@@ -86,7 +86,9 @@ def work(tool: str, path: str, seconds: float, reports: int, barrier: Any, durab
         answers.put(f"{type(error).__name__}: {str(error).splitlines()[0][:90]}")
 
 
-def cell(tool: str, durability: str, processes: int, reports: int, seconds: float, folder: str) -> tuple[float, float, list[str]]:
+def cell(
+    tool: str, durability: str, processes: int, reports: int, seconds: float, folder: str
+) -> tuple[float, float, list[str]]:
     """Trials per second of all processes together, the longest trial, and errors."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(processes), context.Queue()
@@ -116,7 +118,9 @@ def main() -> None:
     parser.add_argument("--folder", default=".", help="a folder on the disk to measure")
     arguments = parser.parse_args()
     tools = [("honed", "fast"), ("honed", "full"), ("optuna", "full")]
-    print(f"Python {sys.version.split()[0]}; trials/s of all processes, median of {arguments.rounds} rounds of {arguments.seconds:g} s")
+    print(
+        f"Python {sys.version.split()[0]}; trials/s of all processes, median of {arguments.rounds} rounds of {arguments.seconds:g} s"
+    )
     print(f"{'reports':>8}{'processes':>11}{'honed fast':>12}{'honed full':>12}{'optuna':>10}{'full/optuna':>13}"
           f"{'max wait':>10}{'errors':>24}")  # fmt: skip
     for reports in arguments.reports:
@@ -126,9 +130,7 @@ def main() -> None:
             errors: dict[str, int] = {}
             for _ in range(arguments.rounds):
                 for tool, durability in tools:
-                    rate, wait, failed = cell(
-                        tool, durability, processes, reports, arguments.seconds, arguments.folder
-                    )
+                    rate, wait, failed = cell(tool, durability, processes, reports, arguments.seconds, arguments.folder)
                     rates[tool, durability].append(rate)
                     errors[tool] = errors.get(tool, 0) + len(failed)
                     if tool == "honed":

@@ -8,6 +8,7 @@ written together, at the latest after ``FLUSH_SECONDS``, and a thread renews the
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Callable, Mapping
@@ -152,7 +153,8 @@ class AskTell:
                 self._notice("warning", f"Trial {number} is given up: {message}.")
                 continue
             self._notice(
-                "info", f"Trial {number} was interrupted (worker {history[number].worker}); attempt {record.attempt} begins."
+                "info",
+                f"Trial {number} was interrupted (worker {history[number].worker}); attempt {record.attempt} begins.",
             )
             return self._open(record, record.params, fixed=record.params)
         return None
@@ -228,10 +230,8 @@ class AskTell:
     def release_all(self) -> None:
         """Gives back every trial that is still held: somebody may run them again."""
         for number in list(self.held):
-            try:
+            with contextlib.suppress(StaleLease):
                 self.tell(number, Update(state=State.WAITING))
-            except StaleLease:
-                pass
 
     def close(self) -> None:
         """Ends the thread that renews leases."""

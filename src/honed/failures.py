@@ -48,9 +48,7 @@ def error_line(message: str | None) -> str:
         if named:
             return named[0].strip()
     lines = [line.strip(" |") for line in text.splitlines()]
-    return next(
-        (line for line in reversed(lines) if line.strip("+- ")), ""
-    )  # an exception group ends in a rule
+    return next((line for line in reversed(lines) if line.strip("+- ")), "")  # an exception group ends in a rule
 
 
 def error_place(message: str | None) -> str:

@@ -8,7 +8,7 @@ from honed.history import History
 from honed.optional import require
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
 
 def to_columns(history: History) -> dict[str, list[Any]]:
@@ -38,7 +38,7 @@ def to_columns(history: History) -> dict[str, list[Any]]:
     return columns
 
 
-def to_dataframe(history: History) -> pandas.DataFrame:
+def to_dataframe(history: History) -> pd.DataFrame:
     """All trials by number as a pandas data frame; needs the extra ``frames``."""
-    frame: pandas.DataFrame = require("pandas", "frames").DataFrame(to_columns(history))
+    frame: pd.DataFrame = require("pandas", "frames").DataFrame(to_columns(history))
     return frame

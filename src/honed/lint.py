@@ -6,8 +6,10 @@ import re
 
 from honed.domains import Categorical, Domain, Float
 
-_LEARNING_RATE = re.compile(r"(^|[._])(lr|learning_rate|alpha|weight_decay|wd|eta|l1|l2|lambda|decay)([._]|\d*$)", re.I)
-_EPOCHS = re.compile(r"(^|[._])(n_)?epochs?$", re.I)
+_LEARNING_RATE = re.compile(
+    r"(^|[._])(lr|learning_rate|alpha|weight_decay|wd|eta|l1|l2|lambda|decay)([._]|\d*$)", re.IGNORECASE
+)
+_EPOCHS = re.compile(r"(^|[._])(n_)?epochs?$", re.IGNORECASE)
 _DECADES = 100.0  # a linear range wider than this hides its small values: 99 % of the draws lie in the top two decades
 
 

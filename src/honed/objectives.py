@@ -39,7 +39,7 @@ def objectives(
         raise ValueError("create_study: give direction and metric, or directions and metrics for several objectives")
     n = len(directions or metrics or [None])
     names = tuple(metrics or ([metric] if metric else [VALUE] if n == 1 else [f"{VALUE}_{i}" for i in range(n)]))
-    goals = list(directions or [direction] * len(names))
+    goals: list[Direction | None] = list(directions) if directions else [direction] * len(names)
     if len(goals) != len(names):
         raise ValueError(f"create_study: {len(goals)} directions for {len(names)} metrics; give one for each")
     if len(set(names)) != len(names):
@@ -48,7 +48,9 @@ def objectives(
     for name, goal in zip(names, goals, strict=True):
         found = goal or ("minimize" if name.split("_")[0] == VALUE else direction_of(name))
         if found is None:
-            raise ValueError(f"create_study: is a small or a large {name!r} good? Give direction='minimize' or 'maximize'")
+            raise ValueError(
+                f"create_study: is a small or a large {name!r} good? Give direction='minimize' or 'maximize'"
+            )
         if found not in ("minimize", "maximize"):
             raise ValueError(f"create_study: direction={found!r} is unknown; use 'minimize' or 'maximize'")
         checked.append(found)

@@ -185,9 +185,7 @@ def _seconds_left(position: Position, seconds: float) -> float | None:
 # ----------------------------------------------------------------------------------------------------- tracking
 
 
-def track(
-    iterable: Iterable[T], position: Position, *, n_samples: int | None = None, clock: Timer
-) -> Tracked[T]:
+def track(iterable: Iterable[T], position: Position, *, n_samples: int | None = None, clock: Timer) -> Tracked[T]:
     """Wraps a loop or a data loader: it yields the same and moves ``position`` through the current epoch.
 
     An epoch is measured in samples where their number is known (``n_samples``, or the length and batch size of a
@@ -206,9 +204,7 @@ class Tracked(Generic[T]):
 
     __slots__ = ("_clock", "_iterable", "_n_samples", "_position")
 
-    def __init__(
-        self, iterable: Iterable[T], position: Position, n_samples: int | None, clock: Timer
-    ) -> None:
+    def __init__(self, iterable: Iterable[T], position: Position, n_samples: int | None, clock: Timer) -> None:
         self._iterable = iterable
         self._position = position
         self._n_samples = n_samples
@@ -271,7 +267,5 @@ def _batch_size(batch: Any) -> int:
         return next((size for value in batch.values() if (size := _batch_size(value))), 0)
     if isinstance(batch, list | tuple) and batch:
         first = batch[0]
-        return (
-            _batch_size(first) if hasattr(first, "shape") or isinstance(first, list | tuple) else len(batch)
-        )
+        return _batch_size(first) if hasattr(first, "shape") or isinstance(first, list | tuple) else len(batch)
     return 0

@@ -147,7 +147,7 @@ class TrialRecord:
 
     number: int
     state: State
-    params: Mapping[str, Scalar] = field(default_factory=_empty)
+    params: Mapping[str, Any] = field(default_factory=_empty)
     domains: Mapping[str, Domain] = field(default_factory=_empty)
     values: tuple[float, ...] | None = None
     reports: tuple[Report, ...] = ()
@@ -191,7 +191,7 @@ class Draft:
     """A trial to be added: RUNNING (the adding worker owns it), WAITING (queued) or finished (known results)."""
 
     state: State = State.RUNNING
-    params: Mapping[str, Scalar] = field(default_factory=_empty)
+    params: Mapping[str, Any] = field(default_factory=_empty)
     domains: Mapping[str, Domain] = field(default_factory=_empty)
     values: tuple[float, ...] | None = None
     steps: Mapping[int, Mapping[str, float]] = field(default_factory=_empty)

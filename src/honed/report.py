@@ -62,9 +62,7 @@ def trials_table(history: History, n: int = 10, *, width: int = 110) -> str:
     blocks = []
     if top:
         shown = (
-            f"Top {len(top)} of {len(ranked)} trials with a value:"
-            if len(top) < len(ranked)
-            else "Trials by value:"
+            f"Top {len(top)} of {len(ranked)} trials with a value:" if len(top) < len(ranked) else "Trials by value:"
         )
         blocks.append("\n".join([shown, *_table(history, top, width)]))
     else:
@@ -88,12 +86,8 @@ def _counts(history: History) -> list[str]:
             lines.append(f"  Number of {state} trials: {history.count(state)}")
     n_failed = history.count(State.FAILED)
     if n_failed:
-        causes = Counter(
-            str(record.cause or "error") for record in history.finished if record.state is State.FAILED
-        )
-        listed = ", ".join(
-            f"{n} {cause}" for cause, n in sorted(causes.items(), key=lambda item: (-item[1], item[0]))
-        )
+        causes = Counter(str(record.cause or "error") for record in history.finished if record.state is State.FAILED)
+        listed = ", ".join(f"{n} {cause}" for cause, n in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
         lines.append(f"  Number of failed trials: {n_failed} ({listed})")
     return lines
 
@@ -155,20 +149,10 @@ def _full(value: Scalar) -> str:
 
 def _ranked(history: History) -> list[TrialRecord]:
     """Finished trials with values, best first; a Pareto front before the rest."""
-    valued = [
-        record
-        for record in history.finished
-        if record.values is not None and record.state is not State.FAILED
-    ]
+    valued = [record for record in history.finished if record.values is not None and record.state is not State.FAILED]
     sign = 1.0 if history.study.directions[0] == "minimize" else -1.0
-    front = (
-        {record.number for record in pareto_front(history)}
-        if len(history.study.directions) > 1
-        else set[int]()
-    )
-    return sorted(
-        valued, key=lambda record: (record.number not in front, sign * (record.value or 0.0), record.number)
-    )
+    front = {record.number for record in pareto_front(history)} if len(history.study.directions) > 1 else set[int]()
+    return sorted(valued, key=lambda record: (record.number not in front, sign * (record.value or 0.0), record.number))
 
 
 def _table(history: History, top: Sequence[TrialRecord], width: int) -> list[str]:
@@ -184,9 +168,7 @@ def _table(history: History, top: Sequence[TrialRecord], width: int) -> list[str
     listed = [lines[0]]
     for line, record in zip(lines[1:], top, strict=True):
         params = ", ".join(f"{name}={_short(value)}" for name, value in record.params.items())
-        wrapped = textwrap.wrap(
-            params, max(width - indent, 30), break_long_words=False, break_on_hyphens=False
-        )
+        wrapped = textwrap.wrap(params, max(width - indent, 30), break_long_words=False, break_on_hyphens=False)
         listed.append((line[:indent] + (wrapped[0] if wrapped else "")).rstrip())
         listed += [" " * indent + more for more in wrapped[1:]]
     return listed

@@ -78,7 +78,7 @@ class Space:
         """
         if not callable(rule):
             raise TypeError(f"forbid: rule={rule!r} must be a function of params, e.g. lambda p: p['a'] + p['b'] > 100")
-        space = _copy(self)
+        space: Self = _copy(self)
         object.__setattr__(space, "rules", (*self.rules, rule))
         return space
 
@@ -88,7 +88,7 @@ class Space:
 
     def with_domains(self, domains: Mapping[str, Domain]) -> Self:
         """This space with more, or changed, domains."""
-        space = _copy(self)
+        space: Self = _copy(self)
         object.__setattr__(space, "domains", MappingProxyType({**self.domains, **domains}))
         return space
 

@@ -20,7 +20,7 @@ from honed.history import History
 from honed.objectives import objectives
 from honed.outcome import judge
 from honed.pareto import pareto_front
-from honed.records import Cause, Direction, Draft, State, StudyRecord, Summary, TrialRecord, Update, Wait
+from honed.records import Cause, Direction, Draft, State, StudyRecord, Summary, TrialRecord, Update
 from honed.report import study_report
 from honed.samplers.base import Sampler
 from honed.samplers.combine import fit_for_use, refuse_empty
@@ -28,12 +28,12 @@ from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
 from honed.space import Space
 from honed.storage.base import Storage
-from honed.storage.url import describe, open_storage
+from honed.storage.url import Durability, describe, open_storage
 from honed.trial import Trial
 from honed.worker import POLL_SECONDS, Limits, Objective, OnError, run
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
 
 def create_study(
@@ -47,7 +47,7 @@ def create_study(
     space: Space | None = None,
     seed: int | None = None,
     summary: Summary = "best",
-    durability: str = "full",
+    durability: Durability = "full",
 ) -> Study:
     """A new study, or the existing one of that name: the same line creates it and later reopens it.
 
@@ -194,7 +194,7 @@ class Study:
             finally:
                 self._listeners = []
         if report and progress != "quiet" and os.environ.get("HONED_PROGRESS") != "quiet":
-            print(self.report())
+            print(self.report())  # noqa: T201  (the one thing a run prints: its result)
 
     def ask(self, sampler: str | Sampler | None = None) -> Trial:
         """A trial to run in a loop of one's own; end it with ``tell``.
@@ -335,7 +335,7 @@ class Study:
         """Keeps a JSON value with the study; None removes it."""
         self.storage.write(self.record.id, None, 0, Update(attributes={key: value}))
 
-    def to_dataframe(self) -> pandas.DataFrame:
+    def to_dataframe(self) -> pd.DataFrame:
         """All trials as a pandas data frame."""
         return to_dataframe(self.history)
 
@@ -438,4 +438,3 @@ def _compare(draft: StudyRecord, record: StudyRecord, seed: int | None, space: S
 
 def _plain(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
-

@@ -15,8 +15,9 @@ from functools import lru_cache
 from types import FrameType, MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from honed.axis import Log
 from honed.clock import SYSTEM_CLOCK, Clock
-from honed.domains import Bool, Categorical, Domain, Float, Int, Log, Ordinal, Scalar
+from honed.domains import Bool, Categorical, Domain, Float, Int, Ordinal, Scalar
 from honed.errors import BadValue, NameReused, closest
 from honed.progress import Position, Tracked, track
 from honed.records import VALUE

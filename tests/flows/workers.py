@@ -64,9 +64,12 @@ def deaf(storage: str, marks: str) -> None:
 
 if __name__ == "__main__":
     mode, *arguments = sys.argv[1:]
-    {
-        "join": lambda s, n: join(s, int(n)),
-        "grid": grid,
-        "slow": lambda s, m, n: slow(s, m, int(n)),
-        "deaf": deaf,
-    }[mode](*arguments)
+    match mode:
+        case "join":
+            join(arguments[0], int(arguments[1]))
+        case "grid":
+            grid(arguments[0])
+        case "slow":
+            slow(arguments[0], arguments[1], int(arguments[2]))
+        case "deaf":
+            deaf(arguments[0], arguments[1])

@@ -74,7 +74,9 @@ def test_ten_and_thirty_trials_over_two_runs_equal_forty_in_one(tmp_path: Path, 
         quiet(part, network, sampler, n)
         part.close()
     again = honed.load_study("m", storage=tmp_path / "part.db")
-    assert [(t.number, t.params, t.value) for t in again.trials] == [(t.number, t.params, t.value) for t in whole.trials]
+    assert [(t.number, t.params, t.value) for t in again.trials] == [
+        (t.number, t.params, t.value) for t in whole.trials
+    ]
 
 
 @pytest.mark.parametrize("sampler", ["random", "sobol", "halton"])
@@ -148,7 +150,9 @@ def test_joining_a_study_with_another_meaning_is_refused(file: Path) -> None:
 
 def test_a_missing_study_is_named_with_its_neighbours(file: Path) -> None:
     honed.create_study("cifar", storage=file)
-    with pytest.raises(StudyNotFound, match=r"No study 'cifr' in .*honed.db. Did you mean 'cifar'\? There is 1: cifar."):
+    with pytest.raises(
+        StudyNotFound, match=r"No study 'cifr' in .*honed.db. Did you mean 'cifar'\? There is 1: cifar."
+    ):
         honed.load_study("cifr", storage=file)
     honed.delete_study("cifar", storage=file)
     with pytest.raises(StudyNotFound, match="It has no study yet"):

@@ -62,7 +62,10 @@ def test_no_finite_value_is_infeasible_and_never_a_number(returned: Any) -> None
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (None, r"returned None and reported nothing; did you forget 'return val_loss'\? \(objective at test_values.py:"),
+        (
+            None,
+            r"returned None and reported nothing; did you forget 'return val_loss'\? \(objective at test_values.py:",
+        ),
         ({"val_loss": 1.0, "acc": 2.0}, r"a dict without 'value'; it has val_loss, acc"),
         ((1.0, 2.0), "returned 2 values; the study has 1 objective"),
         ("0.5", "got a str, '0.5'; a number is needed"),

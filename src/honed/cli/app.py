@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -21,7 +21,7 @@ Command = Callable[..., Any]
 class _Commands(click.Group):
     """A group that loads its commands when they are needed and proposes the closest name for a wrong one."""
 
-    HOMES = {
+    HOMES: ClassVar[dict[str, str]] = {
         "run": "running",
         "studies": "looking",
         "show": "looking",
@@ -52,7 +52,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="honed", message="honed %(version)s")
 def app() -> None:
-    """Hyperparameter optimization that pauses, resumes and learns from every learning curve.
+    r"""Hyperparameter optimization that pauses, resumes and learns from every learning curve.
 
     \b
     honed run train.py --trials 50     tune objective(trial) of train.py

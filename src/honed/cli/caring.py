@@ -38,7 +38,9 @@ def delete(study: str, yes: bool, storage: str, as_json: bool) -> None:
     if not yes and not click.confirm(f"Delete study {study!r} with {n_trials} trials?", err=True):
         fail("nothing was deleted", EXIT_FAILED)
     found.storage.delete_study(found.record.id)
-    click.echo(json.dumps({"deleted": study, "n_trials": n_trials}) if as_json else f"Deleted {study!r}, {n_trials} trials.")
+    click.echo(
+        json.dumps({"deleted": study, "n_trials": n_trials}) if as_json else f"Deleted {study!r}, {n_trials} trials."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def doctor(storage: str, as_json: bool) -> None:
         fail(f"{storage} does not exist; name another file with --storage", EXIT_NOT_FOUND)
     checks = list(_checks(path, storage))
     if as_json:
-        click.echo(json.dumps({"storage": storage, "ok": all(c.ok for c in checks), "checks": list(map(asdict, checks))}))
+        click.echo(
+            json.dumps({"storage": storage, "ok": all(c.ok for c in checks), "checks": list(map(asdict, checks))})
+        )
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
@@ -82,7 +86,9 @@ def _checks(path: Path, storage: str) -> Iterator[Check]:
     except StorageError as error:
         yield Check("file", False, str(error))
         return
-    yield Check("file", True, f"{path.stat().st_size:,} bytes, {len(studies)} stud{'y' if len(studies) == 1 else 'ies'}")
+    yield Check(
+        "file", True, f"{path.stat().st_size:,} bytes, {len(studies)} stud{'y' if len(studies) == 1 else 'ies'}"
+    )
     yield _integrity(path)
     yield _sync_speed(path.parent)
     if os.access(path, os.W_OK):
@@ -111,7 +117,9 @@ def _sync_speed(folder: Path) -> Check:
     except OSError as error:
         return Check("disk", False, f"cannot write beside the file: {error}")
     median = statistics.median(seconds)
-    return Check("disk", True, f"{1e3 * median:.2f} ms for a durable write, about {1 / median:,.0f} told trials/s at most")
+    return Check(
+        "disk", True, f"{1e3 * median:.2f} ms for a durable write, about {1 / median:,.0f} told trials/s at most"
+    )
 
 
 def _lock_speed(storage: str) -> Check:
@@ -131,5 +139,9 @@ def _trials(storage: Storage) -> Iterator[Check]:
     for record in storage.studies():
         history = Study(storage, record).history
         counts = ", ".join(f"{history.count(state)} {state}" for state in State if history.count(state)) or "no trial"
-        lost = f"; interrupted: {', '.join(map(str, history.lost))} (the next run goes on with them)" if history.lost else ""
+        lost = (
+            f"; interrupted: {', '.join(map(str, history.lost))} (the next run goes on with them)"
+            if history.lost
+            else ""
+        )
         yield Check(f"study {record.name!r}", True, counts + lost)

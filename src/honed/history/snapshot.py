@@ -102,6 +102,11 @@ class History:
         study = self.study if delta.study is None else delta.study
         return History(study, delta.revision, space, delta.lost, (book, unfinished, counts, best))
 
+    @property
+    def declared(self) -> Space:
+        """The part of the joint space that was written down beforehand."""
+        return self._book.declared
+
     def __len__(self) -> int:
         """How many trials there are; numbers are dense from 0."""
         return self._n_finished + len(self._open)
@@ -158,6 +163,11 @@ class History:
         return None if self._best < 0 else self._book.finished[self._best]
 
     @property
+    def n_since_best(self) -> int:
+        """How many trials have finished after the best one."""
+        return self._n_finished - 1 - self._best
+
+    @property
     def columns(self) -> Columns:
         """The finished trials as arrays; views of shared buffers, not to be written."""
         return self._book.columns(self.space, self._n_finished)
@@ -193,7 +203,7 @@ class History:
 class _Book:
     """The lists and arrays that the snapshots of one study share; entries are appended, never changed."""
 
-    __slots__ = ("_curves", "_declared", "_signs", "_study", "_table", "asked", "finished", "folds", "reports",
+    __slots__ = ("_curves", "_signs", "_study", "_table", "asked", "declared", "finished", "folds", "reports",
                  "revision", "rows")  # fmt: skip
 
     def __init__(self, study: StudyRecord, declared: Space) -> None:
@@ -204,7 +214,7 @@ class _Book:
         self.asked = Asked(declared)
         self.folds: dict[Hashable, tuple[int, Any]] = {}
         self._study = study
-        self._declared = declared
+        self.declared = declared
         self._signs = [1.0 if direction == "minimize" else -1.0 for direction in study.directions]
         self._table: TrialTable | None = None
         self._curves: dict[str, CurveTable] = {}
@@ -212,7 +222,7 @@ class _Book:
     @staticmethod
     def forked(at: History) -> _Book:
         """A book of its own for a snapshot that others have gone on from."""
-        book = _Book(at._book._study, at._book._declared)
+        book = _Book(at._book._study, at._book.declared)
         book.revision = at.revision
         book.reports = at._book.reports[: at._n_reports]
         for record in at.finished:

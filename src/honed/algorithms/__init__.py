@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: each file one idea, one paper."""
