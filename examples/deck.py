@@ -17,13 +17,9 @@ x, y = load_breast_cancer(return_X_y=True)
 def objective(trial):
     if trial.suggest_categorical("classifier", ["SVC", "RandomForest"]) == "SVC":
         c = trial.suggest_float("C", 1e-3, 1e3, log=True)
-        model = make_pipeline(
-            StandardScaler(), SVC(C=c, gamma=trial.suggest_float("gamma", 1e-4, 1, log=True))
-        )
+        model = make_pipeline(StandardScaler(), SVC(C=c, gamma=trial.suggest_float("gamma", 1e-4, 1, log=True)))
     else:
-        model = RandomForestClassifier(
-            30, max_depth=trial.suggest_int("max_depth", 2, 32, log=True), random_state=0
-        )
+        model = RandomForestClassifier(30, max_depth=trial.suggest_int("max_depth", 2, 32, log=True), random_state=0)
     return cross_val_score(model, x, y, cv=3).mean()
 
 

@@ -35,9 +35,7 @@ data = split(digits.data, digits.target, validation=0.2, test=0.2, seed=args.see
 
 def build(trial):
     """A network 64 -> 10, its optimizer and the batch size, as the trial chooses them."""
-    activation = suggest_activation(
-        trial, choices=["sigmoid", "tanh", "relu", "leaky_relu", "prelu", "swish"]
-    )
+    activation = suggest_activation(trial, choices=["sigmoid", "tanh", "relu", "leaky_relu", "prelu", "swish"])
     dropout = trial.suggest_float("dropout", 0.0, 0.5)
     layers, width = [], 64
     for i in range(trial.suggest_int("n_layers", 1, 4)):
@@ -106,9 +104,7 @@ def main():
     print(f"Digits: {len(digits.images)} images of {digits.images[0].shape} pixels: {sizes}")
     print("Images of 0 to 9:", *np.bincount(digits.target))
 
-    name = (
-        "digits" if args.seed == 1 else f"digits-{args.seed}"
-    )  # on another split, values mean something else
+    name = "digits" if args.seed == 1 else f"digits-{args.seed}"  # on another split, values mean something else
     study = honed.create_study(name, metric="val_accuracy", storage=args.storage, seed=args.seed)
     baseline = fit_baseline(data.train).score(data.validation.x.numpy(), data.validation.y.numpy())
     study.set_attribute("baseline", {"value": baseline, "name": "logistic regression"})

@@ -6,9 +6,7 @@ import math
 import honed
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument(
-    "--trials", type=int, default=30, help="trials in total, the four by hand included (default: 30)"
-)
+parser.add_argument("--trials", type=int, default=30, help="trials in total, the four by hand included (default: 30)")
 parser.add_argument("--storage", help="file that keeps the study (default: honed.db in this folder)")
 args = parser.parse_args()
 

@@ -32,9 +32,9 @@ FLOORS = {
     room: floor
     for floor, rooms in {
         1: "errors clock optional",
-        2: "domains space progress algorithms checkpoints",
+        2: "axis choices domains space progress algorithms checkpoints",
         3: "records encode lint",
-        4: "history events trial storage",
+        4: "history events objectives trial storage",
         5: "samplers schedulers importance auto frame pareto failures outcome worker torch",
         6: "ask_tell plots report display",
         7: "study supervisor launchers dashboard workflow sweeps integrations compat",
@@ -47,6 +47,9 @@ FLOORS = {
 # On the same floor a room may import itself, and these: (who, whom).
 NEIGHBOURS = {
     ("optional", "errors"),
+    ("choices", "axis"),
+    ("domains", "axis"),
+    ("domains", "choices"),
     ("space", "domains"),
     ("auto", "samplers"),
     ("auto", "schedulers"),
@@ -82,6 +85,13 @@ PORTS_ONLY = {"ask_tell": {"samplers", "schedulers", "storage", "checkpoints"}}
 # Samplers meet in base.py and combine.py; every other acquaintance is named here: (who, whom).
 SAMPLER_PAIRS: set[tuple[str, str]] = {
     ("combine", "random"),
+    ("combine", "tree"),
+    ("combine", "nodes"),
+    ("grid", "tree"),
+    ("grid", "nodes"),
+    ("grid", "points"),
+    ("quasirandom", "points"),
+    ("tree", "nodes"),
 }
 
 # Rooms that may import nothing from outside but these and the standard library.

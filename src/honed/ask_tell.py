@@ -17,7 +17,7 @@ from typing import Any
 
 from honed.clock import Clock
 from honed.domains import Domain, Scalar
-from honed.errors import HonedError, NoFeasiblePoint, StaleLease
+from honed.errors import HonedError, StaleLease
 from honed.events import Listener, Notice
 from honed.history import History
 from honed.lint import hint
@@ -45,7 +45,6 @@ from honed.trial import Trial
 
 FLUSH_SECONDS = 0.5
 FLUSH_REPORTS = 64
-MOST_DRAWS = 100
 
 Policy = Callable[[History], tuple[Sampler, Scheduler]]
 """Who decides, given what is known: the same two objects always, or a choice that may change during the study."""
@@ -347,20 +346,11 @@ class LiveTrial:
         """One value for a parameter that no plan has: the sampler sees the trial's params so far."""
         history = self._flow.history
         sampler, _ = self._flow.policy(history)
-        alone, joint = Space({name: domain}), self._space.with_domain(name, domain)
         given, rng = dict(self._params), Stream(self._flow.study.seed, self.number)
-        for _ in range(MOST_DRAWS):
-            proposal = sampler.suggest(history, alone, rng, given)
-            value = domain.decode(rng.uniform(name))
-            if isinstance(proposal, Suggestion) and name in proposal.params:
-                value = proposal.params[name]
-            if joint.is_allowed({**given, name: value}):
-                return value
-            rng = rng.again()
-        raise NoFeasiblePoint(
-            f"Trial {self.number}: none of {MOST_DRAWS} draws of {name!r} from {domain} is allowed beside {given}; "
-            "widen the range, or ask in another order so that the rule can steer an earlier parameter."
-        )
+        proposal = sampler.suggest(history, Space({name: domain}), rng, given)
+        if isinstance(proposal, Suggestion) and name in proposal.params:
+            return proposal.params[name]
+        return domain.decode(rng.uniform(name))
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
         flow = self._flow

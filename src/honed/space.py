@@ -8,6 +8,7 @@ only in trials whose optimizer is SGD, and only active parameters ever stand in 
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -111,10 +112,19 @@ class Space:
 
     def is_allowed(self, params: Mapping[str, Scalar]) -> bool:
         """Whether no rule forbids these stored params; a rule that needs an absent parameter does not apply."""
-        if not self.rules:
-            return True
-        objects = {name: self.domains[name].to_object(value) for name, value in params.items() if name in self.domains}
-        return not any(_applies(rule, objects) for rule in self.rules)
+        return not self.rules or not any(_applies(rule, self._objects(params)) for rule in self.rules)
+
+    def broken_rules(self, params: Mapping[str, Scalar]) -> tuple[int, ...]:
+        """The positions of the rules that forbid these stored params."""
+        return tuple(i for i, rule in enumerate(self.rules) if _applies(rule, self._objects(params)))
+
+    def _objects(self, params: Mapping[str, Scalar]) -> dict[str, Any]:
+        """What an objective would receive; a value that today's domain does not have stays as it is stored."""
+        known = ((name, value, self.domains.get(name)) for name, value in params.items())
+        return {
+            name: value if domain is None or not domain.contains(value) else domain.to_object(value)
+            for name, value, domain in known
+        }
 
     def next_name(self, params: Mapping[str, Scalar]) -> str | None:
         """The first active parameter that ``params`` lacks; None when they are complete."""
@@ -179,6 +189,18 @@ class Space:
         if self.rules:
             lines.append(f"  {len(self.rules)} forbidden region{'s' if len(self.rules) > 1 else ''}")
         return "\n".join(lines)
+
+
+def feasible_share(space: Space, n: int = 1000, seed: int = 0) -> float:
+    """Which part of a space its rules allow: the share of ``n`` random configurations."""
+    return sum(map(space.is_allowed, random_params(space, n, seed))) / n if space.rules else 1.0
+
+
+def random_params(space: Space, n: int, seed: int = 0) -> Iterator[dict[str, Scalar]]:
+    """``n`` random configurations, allowed or not."""
+    draw = random.Random(seed).random
+    for _ in range(n):
+        yield space.active({name: domain.decode(draw()) for name, domain in space.domains.items()})
 
 
 def space_from_json(data: Mapping[str, Any]) -> Space:

@@ -28,7 +28,8 @@ from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
 from honed.space import Space
 from honed.storage.base import Storage
-from honed.storage.url import Durability, describe, open_storage
+from honed.storage.sqlite import Durability
+from honed.storage.url import describe, open_storage
 from honed.trial import Trial
 from honed.worker import POLL_SECONDS, Limits, Objective, OnError, run
 

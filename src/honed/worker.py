@@ -153,8 +153,7 @@ class _Loop:
         return None
 
     def run_trial(self, trial: Trial) -> None:
-        record = self.flow.history[trial.number] if trial.number in self.flow.history else None
-        started = record or TrialRecord(number=trial.number, state=State.RUNNING, params=trial.params)
+        started = TrialRecord(number=trial.number, state=State.RUNNING, params=trial.params, attempt=trial.attempt)
         self.listen(TrialStarted(trial=started, position=trial.position))
         error: BaseException | None = None
         try:

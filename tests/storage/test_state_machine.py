@@ -21,11 +21,12 @@ from honed.storage.base import Storage
 from honed.storage.memory import MemoryStorage
 from honed.storage.sqlite import SQLiteStorage
 from honed.testing.storage_suite import ManualClock
+from honed.testing.storage_suite.tools import state_update
 
 NAMES = st.sampled_from(["a", "b", "größe"])
-STUDIES = st.integers(1, 4)
-NUMBERS = st.integers(0, 8)
-ATTEMPTS = st.integers(0, 3)
+STUDIES = st.sampled_from([1, 1, 1, 1, 1, 1, 1, 2, 3])
+PICKS = st.integers(0, 40)  # which of the trials; at times one that does not exist
+OFFSETS = st.sampled_from([0, 0, 0, 0, 1, -1])  # from the attempt that may write
 OWNERS = st.integers(0, 2)
 FLOATS = st.floats() | st.sampled_from([0.0, -0.0, 1.0, math.nan, math.inf])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
@@ -44,9 +45,7 @@ DOMAINS = st.dictionaries(
 )
 PARAMS = st.dictionaries(st.sampled_from(["x", "y", "z"]), SCALARS, max_size=3)
 VALUES = st.none() | st.tuples(FLOATS)
-STEPS = st.dictionaries(
-    st.integers(-1, 5), st.dictionaries(st.sampled_from(["value", "loss"]), FLOATS), max_size=2
-)
+STEPS = st.dictionaries(st.integers(-1, 5), st.dictionaries(st.sampled_from(["value", "loss"]), FLOATS), max_size=2)
 SMALL = st.none() | st.integers(0, 5)
 TEXTS = st.none() | st.text(max_size=5)
 CAUSES = st.none() | st.sampled_from(Cause)
@@ -70,7 +69,7 @@ UPDATES = st.builds(
     state=st.none() | st.sampled_from(State),
     values=VALUES,
     until=SMALL,
-    checkpoint=SMALL.map(lambda n: n and f"c{n}"),
+    checkpoint=st.none() | st.sampled_from(["c1", "c2"]),
     note=NOTES,
     attributes=NOTES,
     cause=CAUSES,
@@ -81,9 +80,7 @@ UPDATES = st.builds(
 def plain(answer: Any) -> Any:
     """What two answers are compared by: exact types and values, NaN equal to itself."""
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        return type(answer).__name__, [
-            plain(getattr(answer, f.name)) for f in dataclasses.fields(answer) if f.init
-        ]
+        return type(answer).__name__, [plain(getattr(answer, f.name)) for f in dataclasses.fields(answer) if f.init]
     if isinstance(answer, Mapping):
         return [(key, plain(value)) for key, value in answer.items()]
     if isinstance(answer, list | tuple):
@@ -98,6 +95,7 @@ class SQLiteIsMemory(RuleBasedStateMachine):
     def start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="honed-"))
         self.clock = ManualClock()
+        self.turn = 0
         first = MemoryStorage(clock=self.clock)
         self.memory: list[Storage] = [
             first,
@@ -105,6 +103,8 @@ class SQLiteIsMemory(RuleBasedStateMachine):
         ]
         self.sqlite: list[Storage] = [self.open_file() for _ in range(3)]
         self.call(0, lambda each: each.create_study(StudyRecord(name="a")))
+        for state in (State.RUNNING, State.WAITING, State.RUNNING):
+            self.call(2, lambda each, state=state: each.add(1, Draft(state=state), worker="w"))  # type: ignore[misc]
 
     def open_file(self) -> SQLiteStorage:
         return SQLiteStorage(self.folder / "honed.db", durability="fast", clock=self.clock)
@@ -132,61 +132,67 @@ class SQLiteIsMemory(RuleBasedStateMachine):
         if doubt == 0:
             self.call(owner, lambda each: each.delete_study(study))
 
-    @rule(owner=OWNERS, study=STUDIES | st.just(1), draft=DRAFTS, number=SMALL, limit=SMALL)
+    @rule(owner=OWNERS, study=STUDIES, draft=DRAFTS, number=SMALL, limit=SMALL)
     def add(self, owner: int, study: int, draft: Draft, number: int | None, limit: int | None) -> None:
         self.call(owner, lambda each: each.add(study, draft, worker=f"w{owner}", number=number, limit=limit))
 
     @rule(
         owner=OWNERS,
-        study=STUDIES | st.just(1),
+        study=STUDIES,
         state=st.sampled_from([State.RUNNING, State.WAITING]),
         domains=DOMAINS,
     )
     def add_simply(self, owner: int, study: int, state: State, domains: Any) -> None:
-        self.call(
-            owner, lambda each: each.add(study, Draft(state=state, domains=domains), worker=f"w{owner}")
-        )
+        self.call(owner, lambda each: each.add(study, Draft(state=state, domains=domains), worker=f"w{owner}"))
 
-    @rule(
-        owner=OWNERS,
-        study=STUDIES | st.just(1),
-        number=NUMBERS,
-        until=SMALL,
-        limit=st.none() | st.integers(0, 8),
-    )
-    def claim(self, owner: int, study: int, number: int, until: int | None, limit: int | None) -> None:
+    @rule(owner=OWNERS, study=STUDIES, pick=PICKS, until=SMALL, limit=st.none() | st.integers(0, 8))
+    def claim(self, owner: int, study: int, pick: int, until: int | None, limit: int | None) -> None:
+        number, _ = self.trial(study, pick)
         self.call(owner, lambda each: each.claim(study, number, worker=f"w{owner}", until=until, limit=limit))
 
-    @rule(owner=OWNERS, study=STUDIES | st.just(1), number=NUMBERS, attempt=ATTEMPTS)
-    def renew(self, owner: int, study: int, number: int, attempt: int) -> None:
-        self.call(owner, lambda each: each.renew(study, number, attempt))
+    @rule(owner=OWNERS, study=STUDIES, pick=PICKS)
+    def claim_what_is_free(self, owner: int, study: int, pick: int) -> None:
+        delta = self.answer(lambda each: each.read(study), self.memory[0])
+        free = [] if isinstance(delta, type) else [*delta.lost]
+        if not isinstance(delta, type):
+            free += [trial.number for trial in delta.trials if trial.state in (State.WAITING, State.PAUSED)]
+        if free:
+            self.call(owner, lambda each: each.claim(study, free[pick % len(free)], worker=f"w{owner}"))
 
-    @rule(owner=OWNERS, study=STUDIES | st.just(1), number=NUMBERS, attempt=ATTEMPTS, update=UPDATES)
-    def write(self, owner: int, study: int, number: int, attempt: int, update: Update) -> None:
+    @rule(owner=OWNERS, study=STUDIES, pick=PICKS, offset=OFFSETS)
+    def renew(self, owner: int, study: int, pick: int, offset: int) -> None:
+        number, attempt = self.trial(study, pick)
+        self.call(owner, lambda each: each.renew(study, number, attempt + offset))
+
+    @rule(owner=OWNERS, study=STUDIES, pick=PICKS, offset=OFFSETS, update=UPDATES)
+    def write(self, owner: int, study: int, pick: int, offset: int, update: Update) -> None:
+        number, attempt = self.trial(study, pick)
+        self.call(owner, lambda each: each.write(study, number, attempt + offset, update))
+
+    @rule(owner=OWNERS, study=STUDIES, pick=PICKS, params=PARAMS, domains=DOMAINS, steps=STEPS)
+    def write_params(self, owner: int, study: int, pick: int, params: Any, domains: Any, steps: Any) -> None:
+        number, attempt = self.trial(study, pick)
+        update = Update(params=params, domains=domains, steps=steps)
         self.call(owner, lambda each: each.write(study, number, attempt, update))
 
-    @rule(
-        owner=OWNERS,
-        study=STUDIES | st.just(1),
-        update=UPDATES,
-        pick=st.integers(0, 20),
-        params=PARAMS,
-        domains=DOMAINS,
-    )
-    def write_as_the_holder(
-        self, owner: int, study: int, update: Update, pick: int, params: Any, domains: Any
-    ) -> None:
-        delta = self.answer(lambda each: each.read(study), self.memory[owner])
-        if not isinstance(delta, type) and delta.trials:
-            trial = delta.trials[pick % len(delta.trials)]
-            update = dataclasses.replace(update, params=params, domains=domains)
-            self.call(owner, lambda each: each.write(study, trial.number, trial.attempt, update))
+    @rule(owner=OWNERS, study=STUDIES, pick=PICKS, state=st.sampled_from(State))
+    def change_state(self, owner: int, study: int, pick: int, state: State) -> None:
+        number, attempt = self.trial(study, pick)
+        self.call(owner, lambda each: each.write(study, number, attempt, state_update(state)))
+
+    def trial(self, study: int, pick: int) -> tuple[int, int]:
+        """Number and attempt of a trial, or of the one after the last."""
+        delta = self.answer(lambda each: each.read(study), self.memory[0])
+        if isinstance(delta, type) or not delta.trials or pick == 40:
+            return 9, 1
+        trial = delta.trials[pick % len(delta.trials)]
+        return trial.number, trial.attempt
 
     @rule(owner=OWNERS, study=STUDIES, attributes=NOTES, space=st.none() | NOTES)
     def write_study(self, owner: int, study: int, attributes: Any, space: Any) -> None:
         self.call(owner, lambda each: each.write(study, None, 0, Update(attributes=attributes, space=space)))
 
-    @rule(owner=OWNERS, study=STUDIES, after=st.integers(-1, 30))
+    @rule(owner=OWNERS, study=STUDIES, after=st.integers(-1, 20))
     def read(self, owner: int, study: int, after: int) -> None:
         self.call(owner, lambda each: each.read(study, after))
 
@@ -204,10 +210,10 @@ class SQLiteIsMemory(RuleBasedStateMachine):
 
     @precondition(lambda self: hasattr(self, "folder"))
     @invariant()
-    def all_owners_see_the_same(self) -> None:
-        for owner in range(3):
-            for study in self.call(owner, lambda each: each.studies()):
-                self.call(owner, lambda each, number=study.id: each.read(number))  # type: ignore[misc]
+    def the_owners_see_the_same(self) -> None:
+        owner = self.turn = (self.turn + 1) % 3
+        for study in self.call(owner, lambda each: each.studies()):
+            self.call(owner, lambda each, number=study.id: each.read(number))  # type: ignore[misc]
 
     def teardown(self) -> None:
         for storage in (*getattr(self, "memory", []), *getattr(self, "sqlite", [])):
@@ -218,5 +224,5 @@ class SQLiteIsMemory(RuleBasedStateMachine):
 
 TestSQLiteIsMemory = SQLiteIsMemory.TestCase
 TestSQLiteIsMemory.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -55,7 +55,5 @@ def test_the_record_has_the_name(random_trial):
 
 def test_an_unknown_name_gets_the_list_and_the_closest(random_trial):
     for make in (make_activation, lambda name: suggest_activation(random_trial(), choices=[name])):
-        with pytest.raises(
-            ValueError, match=r"'leakyrelu' is unknown; there are .*Did you mean 'leaky_relu'"
-        ):
+        with pytest.raises(ValueError, match=r"'leakyrelu' is unknown; there are .*Did you mean 'leaky_relu'"):
             make("leakyrelu")

@@ -91,9 +91,7 @@ def test_a_shape_that_narrows_to_nothing_is_infeasible(random_trial):
 
 def test_too_many_parameters_are_infeasible(random_trial):
     ranges = MlpRanges(layers=(1, 1), units=(9, 10), max_parameters=100)
-    model = suggest_mlp(
-        random_trial(units_0=9), 7, 3, MlpRanges(layers=(1, 1), units=(9, 10), max_parameters=102)
-    )
+    model = suggest_mlp(random_trial(units_0=9), 7, 3, MlpRanges(layers=(1, 1), units=(9, 10), max_parameters=102))
     assert sum(parameter.numel() for parameter in model.parameters()) == 102
     with pytest.raises(Infeasible, match="layers 7 → 9 → 3: 102 parameters, more than max_parameters=100"):
         suggest_mlp(random_trial(units_0=9), 7, 3, ranges)

@@ -104,9 +104,7 @@ def test_two_optimizers_in_two_scopes(random_trial):
 
 
 def test_an_unknown_name_gets_the_nine(random_trial):
-    with pytest.raises(
-        ValueError, match=r"'adam' is unknown; the nine are SGD, .*Adamax.*Did you mean 'Adam'"
-    ):
+    with pytest.raises(ValueError, match=r"'adam' is unknown; the nine are SGD, .*Adamax.*Did you mean 'Adam'"):
         suggest_optimizer(random_trial(), nn.Linear(1, 1).parameters(), choices=["adam"])
 
 

@@ -44,9 +44,7 @@ def test_the_loss_is_the_mean_over_examples():
     unequal = [(x[:7], y[:7]), (x[7:], y[7:])]
     expected = functional.cross_entropy(model(x), y).item()
     assert evaluate(model, unequal).loss == pytest.approx(expected, rel=1e-5)
-    assert train_epoch(model, torch.optim.SGD(model.parameters(), lr=0.0), unequal) == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert train_epoch(model, torch.optim.SGD(model.parameters(), lr=0.0), unequal) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_diverged_model_has_no_accuracy():

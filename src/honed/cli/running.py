@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from honed.auto import named
 from honed.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, fail, json_option, storage_option
 from honed.cli.looking import trial_json
 from honed.errors import StorageError, StudyMismatch, TooManyFailures, closest
@@ -48,6 +49,10 @@ def run(target: str, as_json: bool, **options: Any) -> None:
     --json the best trial is printed instead of the report.
     """
     objective = load_objective(target)
+    try:
+        sampler = options["sampler"] if options["sampler"] == "auto" else named(options["sampler"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     reasons: list[str] = []
 
     def listen(event: Event) -> None:
@@ -69,7 +74,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
             total = study.history.n_counted + options["more"]
         study.optimize(
             objective,
-            sampler=options["sampler"],
+            sampler=sampler,
             n_trials=total,
             timeout=options["timeout"],
             target=options["goal"],

@@ -11,110 +11,16 @@ every question. A parameter without cells (a continuous one) is never used up: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from collections.abc import Callable, Mapping
 
-from honed.domains import Categorical, Domain, Ordinal, Scalar
+from honed.domains import Domain, Scalar
 from honed.history import History
 from honed.records import Cause, State, TrialRecord
+from honed.samplers.nodes import Claim, Level, Node, Status, identity
 from honed.space import Space
 
 CellsOf = Callable[[str, Domain], tuple[Scalar, ...] | None]
 """The values of a parameter that are counted; None where they cannot be."""
-
-
-class Status(IntEnum):
-    """What is left at a node and below."""
-
-    FREE = 0
-    PENDING = 1
-    """Nothing, or just what a running trial will reveal or try."""
-    CLOSED = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Level:
-    """The parameter that comes next at a node, and the cells that its values fall into."""
-
-    name: str
-    domain: Domain
-    cells: tuple[Scalar, ...] | None
-    index: Mapping[object, int]
-
-    def cell(self, value: Scalar) -> int | None:
-        """The index of a value's cell."""
-        return self.index.get(_key(self.domain, value))
-
-
-class Node:
-    """A prefix of params that trials have had; only its tree changes it."""
-
-    __slots__ = ("cell", "children", "guest", "is_forbidden", "is_leaf", "is_proven", "level", "n_claims", "n_closed",
-                 "n_ends", "n_pending", "n_waiting", "parent", "status", "tail")  # fmt: skip
-
-    def __init__(self, parent: Node | None = None, cell: int = 0) -> None:
-        self.parent = parent
-        self.cell = cell  # its place in the parent
-        self.status = Status.FREE
-        self.level: Level | None = None
-        self.is_proven = False  # a trial went on with this level; otherwise the declared space says so
-        self.is_leaf = False  # trials end here
-        self.is_forbidden = False
-        self.children: dict[int, Node] = {}
-        self.n_closed = self.n_pending = 0  # children with that status
-        self.n_ends = 0  # finished trials that ended here
-        self.n_claims = 0  # unfinished trials that will end here
-        self.n_waiting = 0  # unfinished trials that go on from here, nobody knows how
-        self.tail: tuple[TrialRecord, tuple[str, ...]] | None = None  # a finished trial, and the names it asked here on
-        self.guest: _Claim | None = None  # an unfinished trial whose path goes on from here, folded up
-
-    def status_of(self, cell: int) -> Status:
-        """What is left in a cell."""
-        child = self.children.get(cell)
-        return Status.FREE if child is None else child.status
-
-    def refresh(self) -> None:
-        """Brings the status up to date, here and above."""
-        node: Node | None = self
-        while node is not None:
-            before, status = node.status, node._judge()
-            if status is before:
-                return
-            node.status = status
-            node = node.parent
-            if node is not None:
-                node.n_closed += (status is Status.CLOSED) - (before is Status.CLOSED)
-                node.n_pending += (status is Status.PENDING) - (before is Status.PENDING)
-
-    def _judge(self) -> Status:
-        if self.is_leaf or self.is_forbidden or self.n_claims:
-            return Status.CLOSED
-        level = self.level
-        n_cells = -1 if level is None or level.cells is None else len(level.cells)
-        if self.n_closed == n_cells:
-            return Status.CLOSED
-        if self.n_waiting or self.n_closed + self.n_pending == n_cells:
-            return Status.PENDING
-        return Status.FREE
-
-    def leaves(self) -> Iterator[Node]:
-        """All configurations from here on that were tried or are running."""
-        if self.is_leaf or self.n_claims:
-            yield self
-        for child in self.children.values():
-            yield from child.leaves()
-
-
-@dataclass(slots=True, eq=False)
-class _Claim:
-    """The place of an unfinished trial: it will end at ``node``, wait there for its further path, or is folded up there."""
-
-    record: TrialRecord
-    version: int
-    node: Node | None = None
-    is_settled: bool = True
-    used: dict[str, Scalar] = field(default_factory=dict)
 
 
 class Tree:
@@ -130,10 +36,11 @@ class Tree:
         self.root = Node()
         self._declared = declared
         self._domains = domains
-        self._cells_of = cells_of
+        self.cells_of = cells_of
         self._levels: dict[tuple[str, Domain], Level] = {}
-        self._claims: dict[int, _Claim] = {}
-        self._unplaced: dict[int, TrialRecord] = {}  # finished ones whose domains nobody knows: results from elsewhere
+        self._claims: dict[int, Claim] = {}
+        self._unplaced: dict[int, TrialRecord] = {}  # results from elsewhere: finished, of domains that nobody knows
+        self._elsewhere: set[frozenset[tuple[str, Scalar]]] = set()  # their params
         self._has_extras = False  # trials ask for more than is declared
         self._version = 0  # grows with what is known of the structure
         self._is_stale = False  # a claim may have the wrong place
@@ -171,6 +78,8 @@ class Tree:
         node: Node | None = self.root
         used = dict[str, Scalar]()
         status = Status.FREE
+        if self._elsewhere and frozenset(params.items()) in self._elsewhere:
+            return Status.CLOSED
         while node is not None and status is not Status.CLOSED:
             level = self.level(node, used)
             if node.status is Status.CLOSED or node.n_waiting:
@@ -179,7 +88,7 @@ class Tree:
                 return max(status, node.status)
             cell = level.cell(params[level.name])
             used[level.name] = params[level.name]
-            node = None if cell is None else self._enter(node, cell)
+            node = None if cell is None else self.enter(node, cell)
         return status
 
     def find(self, params: Mapping[str, Scalar]) -> tuple[Node | None, dict[str, Scalar]]:
@@ -191,8 +100,28 @@ class Tree:
             if level is None or level.name not in params:
                 return node, used
             cell = None if level.cells is None else level.cell(params[level.name])
-            node = None if node is None or cell is None else self._enter(node, cell)
+            node = None if node is None or cell is None else self.enter(node, cell)
             used[level.name] = params[level.name]
+
+    def options(
+        self, params: Mapping[str, Scalar], name: str, domain: Domain
+    ) -> tuple[tuple[Scalar, ...], list[Status]] | None:
+        """The values of a parameter that is asked for beside ``params``, and what is left in each.
+
+        None where values are not counted, or nothing is known.
+        """
+        node, used = self.find(params)
+        level = self.level(node, used)
+        values = self.cells_of(name, domain)
+        if values is None:
+            return None
+        if node is None or level is None or level.name != name:
+            if not self._elsewhere:
+                return None
+            tried = (frozenset({**params, name: value}.items()) in self._elsewhere for value in values)
+            return values, [Status.CLOSED if known else Status.FREE for known in tried]
+        cells = map(level.cell, values)
+        return values, [Status.FREE if cell is None else node.status_of(cell) for cell in cells]
 
     def forbid(self, params: Mapping[str, Scalar]) -> None:
         """Closes a configuration that a rule forbids."""
@@ -202,7 +131,7 @@ class Tree:
             if cell is None:
                 return
             used[level.name] = params[level.name]
-            node = self._enter(node, cell) or self._grow(node, cell)
+            node = self.enter(node, cell) or self._grow(node, cell)
         node.is_forbidden = True
         node.refresh()
 
@@ -210,7 +139,7 @@ class Tree:
         """How many configurations were tried or are running."""
         return sum(1 for _ in self.root.leaves())
 
-    def _enter(self, node: Node, cell: int) -> Node | None:
+    def enter(self, node: Node, cell: int) -> Node | None:
         """The node of a cell; a guest that lies folded up in it moves on."""
         child = node.children.get(cell)
         if child is not None and child.guest is not None:
@@ -225,8 +154,8 @@ class Tree:
         domain = self._domains.get(name, domain)
         level = self._levels.get((name, domain))
         if level is None:
-            cells = self._cells_of(name, domain)
-            index = {_key(domain, value): i for i, value in enumerate(cells or ())}
+            cells = self.cells_of(name, domain)
+            index = {identity(domain, value): i for i, value in enumerate(cells or ())}
             level = self._levels[name, domain] = Level(name, domain, cells, index)
         return level
 
@@ -240,6 +169,7 @@ class Tree:
         """Takes in a finished trial."""
         if len(record.domains) < len(record.params):
             self._unplaced[record.number] = record
+            self._elsewhere.add(frozenset(record.params.items()))
             return
         if not self._has_extras and not self._declared.domains.keys() >= record.params.keys():
             self._has_extras = True
@@ -262,7 +192,7 @@ class Tree:
             if cell is None:
                 return
             names.remove(level.name)
-            child = self._enter(node, cell)
+            child = self.enter(node, cell)
             if child is None:
                 child = self._grow(node, cell)
                 if not all(self._is_single(name, record.domains[name]) for name in names):
@@ -346,10 +276,10 @@ class Tree:
         self._is_stale = False
         for number, record in present.items():
             if number not in self._claims:
-                claim = self._claims[number] = _Claim(record, self._version)
+                claim = self._claims[number] = Claim(record, self._version)
                 self._place(claim, self.root)
 
-    def _release(self, claim: _Claim) -> None:
+    def _release(self, claim: Claim) -> None:
         node = claim.node
         if node is None:
             return
@@ -364,14 +294,14 @@ class Tree:
             node.n_waiting -= 1
         node.refresh()
 
-    def _move(self, claim: _Claim) -> None:
+    def _move(self, claim: Claim) -> None:
         """Unfolds a guest by one node."""
         node = claim.node
         assert node is not None
         node.guest = None
         self._place(claim, node)
 
-    def _place(self, claim: _Claim, node: Node) -> None:
+    def _place(self, claim: Claim, node: Node) -> None:
         """Finds the place of an unfinished trial, from ``node`` on.
 
         Before its first report a trial's params are a plan, of which it may never ask some, or the first of those that it
@@ -399,7 +329,7 @@ class Tree:
                 claim.node = None
                 return
             used[level.name] = record.params[level.name]
-            child = self._enter(node, cell)
+            child = self.enter(node, cell)
             if child is None:
                 node = self._grow(node, cell)
                 following = self.level(node, used)
@@ -409,7 +339,7 @@ class Tree:
                 continue
             node = child
 
-    def _settle(self, claim: _Claim, node: Node, is_end: bool) -> None:
+    def _settle(self, claim: Claim, node: Node, is_end: bool) -> None:
         """The trial ends at ``node``, or waits there if it goes on."""
         claim.is_settled = is_end
         claim.node = node if is_end or not claim.record.state.is_finished else None
@@ -418,6 +348,19 @@ class Tree:
         node.n_claims += is_end
         node.n_waiting += not is_end
         node.refresh()
+
+
+def is_joint(history: History, space: Space, given: Mapping[str, Scalar]) -> bool:
+    """Whether a whole new trial is asked for, not what a trial that has begun still needs."""
+    joint = history.space
+    return not given and (space is joint or (len(space) == len(joint) and space.declared == joint.declared))
+
+
+def used_up(n: int) -> str:
+    """The sentence for the user at the end of a finite space."""
+    if n < 2:
+        return "The only configuration was tried" if n else "No configuration is allowed"
+    return f"All {n:,} configurations tried"
 
 
 def tree_of(
@@ -432,15 +375,10 @@ def tree_of(
     """
     joint, declared = history.space, history.declared
     held: dict[str, Domain] = {}
-    if space is not joint and not given and len(space) == len(joint):
+    if space is not joint and is_joint(history, space, given):
         held = {name: domain for name, domain in space.domains.items() if joint.domains.get(name) is not domain}
     tree = history.fold(
         ("tree", cells_of, tuple(held.items())), lambda: Tree(declared, {**declared.domains, **held}, cells_of), Tree.add
     )
     tree.sync(history, number)
     return tree
-
-
-def _key(domain: Domain, value: Scalar) -> object:
-    """What tells values apart: 1 and True are two choices, 1 and 1.0 one number."""
-    return (type(value), value) if isinstance(domain, Categorical | Ordinal) else value

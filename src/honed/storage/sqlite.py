@@ -103,7 +103,7 @@ class SQLiteStorage:
         with self._connections.writing(durable=self._is_durable) as connection:
             if connection.execute("DELETE FROM studies WHERE id = ?", (study,)).rowcount == 0:
                 raise self._no_study(connection, study)
-            for table in ("counters", "reports", "trials", "domains"):
+            for table in ("counters", "leases", "reports", "trials", "domains"):
                 connection.execute(f"DELETE FROM {table} WHERE study = ?", (study,))
 
     # ------------------------------------------------------------------------------------------------------- trials

@@ -74,9 +74,7 @@ def suggest_activation(
             "such networks hardly learn. Keep softmax for the output layer.",
             stacklevel=2,
         )
-    factory: MakeActivation = trial.suggest_categorical(
-        name, {choice: _factory(choice) for choice in choices}
-    )
+    factory: MakeActivation = trial.suggest_categorical(name, {choice: _factory(choice) for choice in choices})
     return factory
 
 

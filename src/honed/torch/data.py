@@ -37,9 +37,7 @@ class Batches:
         ValueError: no example, different lengths, or a batch size below 1.
     """
 
-    def __init__(
-        self, x: Tensor, y: Tensor, batch_size: int, *, seed: int = 0, shuffle: bool = False
-    ) -> None:
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int, *, seed: int = 0, shuffle: bool = False) -> None:
         if len(x) != len(y):
             raise ValueError(f"Batches: x has {len(x)} examples and y has {len(y)}; they must be as many")
         if not len(x):
@@ -145,9 +143,7 @@ def split(x: Any, y: Any, *, validation: float = 0.2, test: float = 0.2, seed: i
     inputs, targets = _tensor(x).to(torch.float32), _tensor(y)
     targets = targets.to(torch.float32 if targets.is_floating_point() else torch.int64)
     if len(inputs) != len(targets):
-        raise ValueError(
-            f"split: x has {len(inputs)} examples and y has {len(targets)}; they must be as many"
-        )
+        raise ValueError(f"split: x has {len(inputs)} examples and y has {len(targets)}; they must be as many")
     if validation <= 0 or test <= 0 or validation + test >= 1:
         raise ValueError(
             f"split: validation={validation:g} and test={test:g} must be above 0 and leave something to train on, "
@@ -155,9 +151,7 @@ def split(x: Any, y: Any, *, validation: float = 0.2, test: float = 0.2, seed: i
         )
     rows = [torch.from_numpy(row) for row in _cut(targets, validation, test, seed)]
     if not all(map(len, rows)):
-        raise ValueError(
-            f"split: {len(inputs)} examples are too few for three parts; parts got {[*map(len, rows)]}"
-        )
+        raise ValueError(f"split: {len(inputs)} examples are too few for three parts; parts got {[*map(len, rows)]}")
     standardizer = Standardizer.fit(inputs[rows[0]])
     train, held_out, last = (Part(standardizer(inputs[row]), targets[row], row) for row in rows)
     return Split(train=train, validation=held_out, test=last, standardizer=standardizer)

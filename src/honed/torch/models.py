@@ -74,9 +74,7 @@ class MlpRanges:
     def __post_init__(self) -> None:
         for name, (low, high) in (("layers", self.layers), ("units", self.units)):
             if not 1 <= low <= high:
-                raise ValueError(
-                    f"MlpRanges: {name}=({low}, {high}) must be (smallest, largest), both at least 1"
-                )
+                raise ValueError(f"MlpRanges: {name}=({low}, {high}) must be (smallest, largest), both at least 1")
         _check_choices("shapes", self.shapes, SHAPES)
         _check_choices("dropout", [self.dropout], ("shared", "per_layer", "none"))
         _check_choices("normalizations", self.normalizations, NORMALIZATIONS)
@@ -104,9 +102,7 @@ class MlpPlan:
     max_norm: float | None = None
 
 
-def suggest_mlp(
-    trial: Trial, n_inputs: int, n_outputs: int, ranges: MlpRanges | None = None
-) -> nn.Sequential:
+def suggest_mlp(trial: Trial, n_inputs: int, n_outputs: int, ranges: MlpRanges | None = None) -> nn.Sequential:
     """A fully connected network ``[b, ...] -> [b, n_outputs]`` with everything about it chosen by the trial.
 
     >>> model = suggest_mlp(trial, 28 * 28, 10, MlpRanges(layers=(2, 4), units=(100, 1000)))
@@ -152,9 +148,7 @@ def make_mlp(plan: MlpPlan, n_inputs: int, n_outputs: int) -> nn.Sequential:
         ValueError: dropout for another number of layers.
     """
     if plan.dropout and len(plan.dropout) != len(plan.units):
-        raise ValueError(
-            f"MlpPlan: {len(plan.dropout)} values of dropout for {len(plan.units)} hidden layers"
-        )
+        raise ValueError(f"MlpPlan: {len(plan.dropout)} values of dropout for {len(plan.units)} hidden layers")
     _check_size(plan.units, n_inputs, n_outputs, None)
     normalize = NORMALIZATIONS[plan.normalization]
     parts: list[nn.Module] = [nn.Flatten()]
@@ -215,9 +209,7 @@ def widths(shape: str, units: int, n_layers: int, n_outputs: int) -> tuple[int, 
             return tuple(units >> i for i in range(n_layers))
         case "triangle":
             return tuple(units * (i + 1) // n_layers for i in range(n_layers))
-    raise ValueError(
-        f"shape {shape!r} is unknown; there are {', '.join(SHAPES[1:])}.{closest(shape, SHAPES[1:])}"
-    )
+    raise ValueError(f"shape {shape!r} is unknown; there are {', '.join(SHAPES[1:])}.{closest(shape, SHAPES[1:])}")
 
 
 def _suggest_int(trial: Trial, name: str, bounds: tuple[int, int], *, log: bool) -> int:
@@ -233,9 +225,7 @@ def _check_size(units: tuple[int, ...], n_inputs: int, n_outputs: int, most: int
     sizes = (n_inputs, *units, n_outputs)
     shown = " → ".join(map(str, sizes))
     if min(sizes) < 1:
-        raise Infeasible(
-            f"layers {shown}: each needs at least one unit; use fewer layers or a wider first one"
-        )
+        raise Infeasible(f"layers {shown}: each needs at least one unit; use fewer layers or a wider first one")
     n_parameters = sum((before + 1) * after for before, after in itertools.pairwise(sizes))
     if most is not None and n_parameters > most:
         raise Infeasible(f"layers {shown}: {n_parameters:,} parameters, more than max_parameters={most:,}")
@@ -244,9 +234,7 @@ def _check_size(units: tuple[int, ...], n_inputs: int, n_outputs: int, most: int
 def _check_choices(name: str, choices: Sequence[str], known: Sequence[str] | Mapping[str, object]) -> None:
     wrong = next((choice for choice in choices if choice not in known), None)
     if isinstance(choices, str) or not choices:
-        raise ValueError(
-            f"MlpRanges: {name}={choices!r} must be a list of at least one of {', '.join(known)}"
-        )
+        raise ValueError(f"MlpRanges: {name}={choices!r} must be a list of at least one of {', '.join(known)}")
     if wrong is not None:
         raise ValueError(
             f"MlpRanges: {name} {wrong!r} is unknown; there are {', '.join(known)}.{closest(wrong, known)}"

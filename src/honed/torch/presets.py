@@ -62,9 +62,7 @@ def fc_space(*, extended: bool = False) -> Space:
     return Space(domains)
 
 
-def build_fc(
-    params: Mapping[str, Any], n_inputs: int, n_outputs: int
-) -> tuple[nn.Sequential, torch.optim.Optimizer]:
+def build_fc(params: Mapping[str, Any], n_inputs: int, n_outputs: int) -> tuple[nn.Sequential, torch.optim.Optimizer]:
     """Network ``[b, ...] -> [b, n_outputs]`` and optimizer for params of ``fc_space``, extended or not.
 
     Args:
