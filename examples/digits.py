@@ -90,13 +90,14 @@ def final_test(best, n_seeds=3):
     accuracies = network.mean(1)
     gain = network.mean(0) - baseline  # image by image, since both saw the same ones
     error = gain.std() / len(gain) ** 0.5
-    verdict = "beats" if gain.mean() > 2 * error else "does not clearly beat"
+    clearly = gain.mean() / error  # beyond two standard errors it is hardly luck
+    verdict = "beats" if clearly > 2 else "loses to" if clearly < -2 else "is not clearly better than"
     print(f"\nTest on {len(gain)} images that played no part in the search:")
     print(
         f"  best trial  {accuracies.mean():.4f} ± {accuracies.std():.4f} ({n_seeds} seeds, validation {best.value:.4f})"
     )
     print(f"  baseline    {baseline.mean():.4f}")
-    print(f"The best trial {verdict} the baseline: {gain.mean():+.4f} ± {error:.4f} (standard error)")
+    print(f"The best trial {verdict} the baseline: {gain.mean():+.4f} ± {error:.4f}")
 
 
 def main():

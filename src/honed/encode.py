@@ -2,7 +2,7 @@
 
 A numeric or ordinal parameter becomes a number in [0, 1] on its domain's scale; a categorical the index of its choice.
 Old trials may lie outside today's domain: a number beyond the range keeps its coordinate below 0 or above 1, a choice that
-was removed is -1. NaN means "not active".
+was removed is -1. NaN means "not active", or that the value has no place on the scale (0 on a logarithm, a text).
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ UNKNOWN_CHOICE = -1.0
 
 
 def coordinate(domain: Domain, value: Scalar) -> float:
-    """The coordinate of one stored value, also of one that the domain no longer contains."""
-    if domain.contains(value):
-        return domain.encode(value)
-    if isinstance(domain, Categorical | Ordinal) or isinstance(value, bool | str | None):
-        return UNKNOWN_CHOICE
+    """The coordinate of one stored value, also of one that the domain does not contain (any more)."""
+    if isinstance(domain, Categorical | Ordinal):
+        return domain.encode(value) if domain.contains(value) else UNKNOWN_CHOICE
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return INACTIVE
     try:
         return domain.encode(value)
-    except (ValueError, OverflowError):  # below the range of a logarithm
+    except OverflowError:  # a whole number beyond all floats
         return INACTIVE
 
 
 def coordinates(space: Space, params: Mapping[str, Scalar]) -> list[float]:
     """One coordinate for each name of the space, in its order; NaN where the parameter is not active."""
-    return [coordinate(domain, params[name]) if name in params else INACTIVE for name, domain in space.domains.items()]
+    return [
+        coordinate(domain, params[name]) if name in params else INACTIVE
+        for name, domain in space.domains.items()
+    ]
 
 
 def params_at(space: Space, units: Sequence[float]) -> dict[str, Scalar]:

@@ -12,14 +12,17 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from honed.domains import Conditional, Domain, Scalar, domain_from_json
 
 Rule = Callable[[Mapping[str, Any]], bool]
 """A forbidden region: True for params (objects, not labels) that must not be tried."""
 
+S = TypeVar("S", bound="Space")
+
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
+_MOST_CHECKED = 20_000
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -48,6 +51,8 @@ class Space:
         conditions: dict[str, Mapping[str, tuple[Scalar, ...]]] = {}
         for name, entry in itertools.chain((domains or {}).items(), named.items()):
             domain = entry.domain if isinstance(entry, Conditional) else entry
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"Space: the name {name!r} must be a text")
             if not isinstance(domain, Domain):
                 raise TypeError(f"Space: {name}={entry!r} is no domain; write Float, Int, Categorical or Ordinal")
             if name in plain:
@@ -79,7 +84,7 @@ class Space:
         """
         if not callable(rule):
             raise TypeError(f"forbid: rule={rule!r} must be a function of params, e.g. lambda p: p['a'] + p['b'] > 100")
-        space: Self = _copy(self)
+        space = _copy(self)
         object.__setattr__(space, "rules", (*self.rules, rule))
         return space
 
@@ -89,7 +94,7 @@ class Space:
 
     def with_domains(self, domains: Mapping[str, Domain]) -> Self:
         """This space with more, or changed, domains."""
-        space: Self = _copy(self)
+        space = _copy(self)
         object.__setattr__(space, "domains", MappingProxyType({**self.domains, **domains}))
         return space
 
@@ -134,17 +139,19 @@ class Space:
         return None
 
     def n_configurations(self, most: int = 1_000_000) -> int | None:
-        """How many allowed configurations there are; None for continuous spaces and above ``most``."""
-        sizes = [domain.n_values for domain in self.domains.values()]
-        if any(size is None for size in sizes):
+        """How many allowed configurations there are.
+
+        None for continuous spaces, above ``most``, and where rules would have to be asked more than 20,000 times.
+        """
+        if any(domain.n_values is None for domain in self.domains.values()):
             return None
-        if not self.conditions and not self.rules:
-            total = 1
-            for size in sizes:
-                total *= size or 1
+        total = _Counter(self).count(0, {})
+        if not self.rules:
             return total if total <= most else None
-        count = sum(1 for _ in itertools.islice(self.configurations(), most + 1))
-        return count if count <= most else None
+        if total > _MOST_CHECKED:
+            return None
+        allowed = sum(1 for _ in self.configurations())
+        return allowed if allowed <= most else None
 
     def configurations(self, grid: Mapping[str, tuple[Scalar, ...]] | None = None) -> Iterator[dict[str, Scalar]]:
         """All allowed configurations of a finite space, or of the grid of values given for each name.
@@ -187,8 +194,14 @@ class Space:
             )
             lines.append(f"  {name:<{width}}  {domain}" + (f"  when {when}" if when else ""))
         if self.rules:
-            lines.append(f"  {len(self.rules)} forbidden region{'s' if len(self.rules) > 1 else ''}")
+            regions = f"{len(self.rules)} forbidden region{'s' if len(self.rules) > 1 else ''}"
+            lines.append(f"  {regions}" + (f", feasible: {feasible_share(self):.0%}" if self.domains else ""))
         return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = [dict(value) if isinstance(value, Mapping) else value for value in map(self.__getattribute__, _FIELDS)]
+        state[1] = {name: dict(when) for name, when in self.conditions.items()}
+        return _restored, tuple(state)
 
 
 def feasible_share(space: Space, n: int = 1000, seed: int = 0) -> float:
@@ -213,28 +226,95 @@ def space_from_json(data: Mapping[str, Any]) -> Space:
     return Space(entries)
 
 
-def _copy(space: Space) -> Any:
+_FIELDS = ("domains", "conditions", "rules", "declared")
+
+
+def _copy(space: S) -> S:
     """A shallow copy of a space, to be changed by its own methods only."""
     copy = object.__new__(type(space))
-    for name in ("domains", "conditions", "rules", "declared"):
+    for name in _FIELDS:
         object.__setattr__(copy, name, getattr(space, name))
     return copy
 
 
+def _restored(domains: Any, conditions: Any, rules: Any, declared: Any) -> Space:
+    """The space that ``__reduce__`` took apart."""
+    space = object.__new__(Space)
+    views = {name: MappingProxyType(when) for name, when in conditions.items()}
+    for name, value in zip(_FIELDS, (MappingProxyType(domains), MappingProxyType(views), rules, declared), strict=True):
+        object.__setattr__(space, name, value)
+    return space
+
+
 def _checked_conditions(
-    name: str, conditions: Mapping[str, tuple[Any, ...]], before: Mapping[str, Domain]
+    name: str, conditions: Mapping[str, Any], before: Mapping[str, Domain]
 ) -> Mapping[str, tuple[Scalar, ...]]:
     checked: dict[str, tuple[Scalar, ...]] = {}
-    for parent, values in conditions.items():
+    for parent, wanted in conditions.items():
         if parent not in before:
             raise ValueError(
                 f"Space: {name!r} depends on {parent!r}, which does not stand before it; put {parent!r} first"
             )
         try:
-            checked[parent] = tuple(before[parent].to_stored(value) for value in values)
+            checked[parent] = _wanted(before[parent], wanted)
         except ValueError as error:
-            raise ValueError(f"Space: {name!r} is active when {parent!r} is {list(values)}, but {error}") from None
+            raise ValueError(f"Space: {name!r} is active when {parent!r} is {wanted!r}, but {error}") from None
     return MappingProxyType(checked)
+
+
+def _wanted(domain: Domain, wanted: Any) -> tuple[Scalar, ...]:
+    """The stored values of a condition: of one value (which may be a tuple), or of several."""
+    if not isinstance(wanted, list | tuple | set | frozenset | range):
+        return (domain.to_stored(wanted),)
+    if isinstance(wanted, tuple):
+        try:
+            return (domain.to_stored(wanted),)
+        except ValueError:
+            pass
+    stored = {domain.to_stored(value) for value in wanted}
+    if not stored:
+        raise ValueError("that is no value at all; name at least one")
+    return tuple(sorted(stored, key=domain.encode))
+
+
+class _Counter:
+    """Counts the configurations of a finite space without listing them: only what conditions ask about branches."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._names = list(space.domains)
+        self._mentioned: dict[str, set[Scalar]] = {}
+        for when in space.conditions.values():
+            for parent, values in when.items():
+                self._mentioned.setdefault(parent, set()).update(values)
+        self._needed = [
+            {parent for name in self._names[i:] for parent in space.conditions.get(name, _EMPTY)}
+            for i in range(len(self._names) + 1)
+        ]
+        self._memo: dict[tuple[Any, ...], int] = {}
+
+    def count(self, i: int, params: dict[str, Scalar]) -> int:
+        """The number of ways to complete ``params`` from the ``i``-th name on."""
+        if i == len(self._names):
+            return 1
+        key = (i, *((name, value) for name, value in params.items() if name in self._needed[i]))
+        if key not in self._memo:
+            self._memo[key] = self._count(i, params)
+        return self._memo[key]
+
+    def _count(self, i: int, params: dict[str, Scalar]) -> int:
+        name = self._names[i]
+        if not self._space.is_active(name, params):
+            return self.count(i + 1, params)
+        size = self._space[name].n_values or 0
+        mentioned = self._mentioned.get(name, set())
+        total = sum(self.count(i + 1, {**params, name: value}) for value in mentioned)
+        if size > len(mentioned):
+            total += (size - len(mentioned)) * self.count(i + 1, {**params, name: _OTHER})
+        return total
+
+
+_OTHER = "\0 none of the values that conditions mention"
 
 
 def _same(left: Scalar, right: Scalar) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from honed.domains import Scalar
@@ -23,6 +24,16 @@ Proposal = Suggestion | Wait | Exhausted
 """What a sampler may answer: values, "not before another trial has moved on", or "nothing is left"."""
 
 _TO_UNIT = 2.0**-53
+_WORD = 2**64 - 1
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+@lru_cache(maxsize=65_536)
+def _name_key(name: str) -> int:
+    return _hashed(f"name/{name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +52,18 @@ class Stream:
     seed: int
     number: int
     round: int = 0
+    _key: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", _hashed(f"{self.seed}/{self.number}/{self.round}"))
 
     def uniform(self, name: str) -> float:
         """A uniform number in [0, 1)."""
-        text = f"{self.seed}/{self.number}/{self.round}/{name}"
-        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-        return (int.from_bytes(digest, "little") >> 11) * _TO_UNIT
+        # The finalizer of SplitMix64 (Steele, Lea, Flood 2014) over the sum of two hashes.
+        x = (self._key + _name_key(name)) & _WORD
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _WORD
+        return ((x ^ (x >> 31)) >> 11) * _TO_UNIT
 
     def generator(self, name: str = "") -> np.random.Generator:
         """A NumPy generator of its own for each name."""
@@ -57,7 +74,7 @@ class Stream:
 
     def again(self) -> Self:
         """The stream of the next round."""
-        return replace(self, round=self.round + 1)
+        return type(self)(self.seed, self.number, self.round + 1)
 
 
 @runtime_checkable

@@ -18,4 +18,5 @@ class Random:
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
         draw = rng.uniform
-        return Suggestion(space.active({name: domain.decode(draw(name)) for name, domain in space.domains.items()}))
+        drawn = {name: domain.decode(draw(name)) for name, domain in space.domains.items()}
+        return Suggestion(space.active(drawn) if space.conditions else drawn)

@@ -29,6 +29,7 @@ from honed.storage import filesystem, schema
 from honed.storage.locks import LOCK_SECONDS, WriteLock
 
 _WRITES_PER_CHECKPOINT = 256
+_NONSENSE = (TypeError, AttributeError, UnicodeDecodeError)  # what damaged contents lead to, where SQLite sees nothing
 _EMPTY_WAIT_SECONDS = 2.0  # so long a reader waits for the tables of a file that is just being made
 
 
@@ -42,9 +43,7 @@ class Connections:
         lock_seconds: the longest wait for the write lock.
     """
 
-    def __init__(
-        self, path: Path, shown: str, *, read_only: bool, lock_seconds: float = LOCK_SECONDS
-    ) -> None:
+    def __init__(self, path: Path, shown: str, *, read_only: bool, lock_seconds: float = LOCK_SECONDS) -> None:
         self._path = path
         self._shown = shown
         self._read_only = read_only
@@ -72,7 +71,7 @@ class Connections:
                 except BaseException:
                     _roll_back(connection)
                     raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *_NONSENSE, ValueError, KeyError) as error:
             raise self._translated(error) from error
 
     @contextlib.contextmanager
@@ -105,7 +104,9 @@ class Connections:
                 if durable:
                     wal = self._wal = self._wal or self._open_wal()
                 self._checkpoint_sometimes(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.ProgrammingError, sqlite3.InterfaceError) as error:  # an argument that SQLite cannot keep
+            raise TypeError(str(error)) from error
+        except (sqlite3.Error, *_NONSENSE) as error:
             raise self._translated(error) from error
         except OSError as error:
             raise self._trouble(error) from error
@@ -226,7 +227,7 @@ class Connections:
 
     # ------------------------------------------------------------------------------------------------------ errors
 
-    def _translated(self, error: sqlite3.Error) -> StorageError:
+    def _translated(self, error: Exception) -> StorageError:
         shown, code = self._shown, _code(error)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
             return StorageLocked(
@@ -244,9 +245,7 @@ class Connections:
                 f"of {self._path.name}-wal; or use another path."
             )
         if code == sqlite3.SQLITE_NOTADB:
-            return StorageDamaged(
-                f"{shown} is no honed storage: {_kind_of_file(self._path)}. Nothing was changed."
-            )
+            return StorageDamaged(f"{shown} is no honed storage: {_kind_of_file(self._path)}. Nothing was changed.")
         if code == sqlite3.SQLITE_NOMEM:
             return StorageError(f"{shown}: out of memory.")
         return StorageDamaged(
@@ -261,13 +260,9 @@ class Connections:
                 f"{self._shown}: {name}. The last change was not written, all before it is kept; free some space and go on."
             )
         if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-            return StorageError(
-                f"{self._shown}: its file system has no locks ({name}). Use a path on a local disk."
-            )
+            return StorageError(f"{self._shown}: its file system has no locks ({name}). Use a path on a local disk.")
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return StorageReadOnly(
-                f"{self._shown} cannot be written: {name}: {error.filename}. Use another path."
-            )
+            return StorageReadOnly(f"{self._shown} cannot be written: {name}: {error.filename}. Use another path.")
         return StorageError(f"{self._shown}: {name}: {error.filename}")
 
     # ------------------------------------------------------------------------------------------------------ forking
@@ -281,9 +276,7 @@ class Connections:
 
     def start_anew(self) -> None:
         """In the child: nothing of the parent's is used."""
-        _abandoned.extend(
-            (self._reader, self._writer)
-        )  # never closed here: it would break the parent's locks
+        _abandoned.extend((self._reader, self._writer))  # never closed here: it would break the parent's locks
         self._reader = self._writer = self._wal = None
         self._gates = (threading.RLock(), threading.RLock())
 
@@ -323,7 +316,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
             connection.rollback()
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's primary result code; 0 for errors of Python's own."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 

@@ -91,7 +91,5 @@ def sync_folder(folder: Path) -> None:
 def _writable(name: str) -> Path:
     """A path on a local disk that this user can write."""
     folders = [Path.cwd(), Path.home(), Path(tempfile.gettempdir())]
-    fit = (
-        folder for folder in folders if os.access(folder, os.W_OK | os.X_OK) and network_kind(folder) is None
-    )
+    fit = (folder for folder in folders if os.access(folder, os.W_OK | os.X_OK) and network_kind(folder) is None)
     return next(fit, folders[-1]) / name

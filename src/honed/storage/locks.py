@@ -309,9 +309,7 @@ class Owners:
         while True:
             path = self._folder / f"{os.getpid()}-{secrets.token_hex(8)}"
             descriptor = _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            if (
-                _try_lock(descriptor) and os.fstat(descriptor).st_nlink
-            ):  # else it was swept before it was locked
+            if _try_lock(descriptor) and os.fstat(descriptor).st_nlink:  # else it was swept before it was locked
                 return path.name, descriptor
             _close(descriptor)
 

@@ -171,7 +171,7 @@ class MemoryStorage:
                 state=State.RUNNING,
                 attempt=record.attempt + 1,
                 worker=worker,
-                until=until,
+                until=rules.whole(until),
                 started=record.started or self._clock.now(),
             )
             self._hold(found, trial)
@@ -200,9 +200,7 @@ class MemoryStorage:
                 domains = None if update.domains is None else found.domains(update.domains)
                 trial.record = _changed_record(trial.record, update, domains, self._clock)
                 if update.note or update.attributes:
-                    trial.is_flat = rules.is_flat(trial.record.note) and rules.is_flat(
-                        trial.record.attributes
-                    )
+                    trial.is_flat = rules.is_flat(trial.record.note) and rules.is_flat(trial.record.attributes)
             _keep_reports(trial, steps)
             trial.deadline = self._clock.monotonic() + LEASE_SECONDS
             if update.state is not None:
@@ -270,9 +268,7 @@ def _changed_record(
 ) -> TrialRecord:
     note = MappingProxyType(rules.merged(old.note, update.note)) if update.note else old.note
     attributes = (
-        MappingProxyType(rules.merged(old.attributes, update.attributes))
-        if update.attributes
-        else old.attributes
+        MappingProxyType(rules.merged(old.attributes, update.attributes)) if update.attributes else old.attributes
     )
     return TrialRecord(  # in full: `replace` takes three times as long
         number=old.number,
@@ -281,7 +277,7 @@ def _changed_record(
         domains=old.domains if domains is None else domains,
         values=old.values if update.values is None else rules.floats(update.values),
         attempt=old.attempt,
-        until=old.until if update.until is None else update.until,
+        until=old.until if update.until is None else rules.whole(update.until),
         checkpoint=old.checkpoint if update.checkpoint is None else update.checkpoint,
         parent=old.parent,
         note=note,
@@ -316,9 +312,7 @@ def _shown(trial: _Trial) -> TrialRecord:
     """The record to hand out: callers may keep it, and share nothing that they could change."""
     if trial.is_flat:
         return trial.record
-    return replace(
-        trial.record, note=rules.plain(trial.record.note), attributes=rules.plain(trial.record.attributes)
-    )
+    return replace(trial.record, note=rules.plain(trial.record.note), attributes=rules.plain(trial.record.attributes))
 
 
 def _shown_study(study: _Study) -> StudyRecord:

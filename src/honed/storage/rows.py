@@ -16,7 +16,7 @@ from typing import Any
 from honed.domains import Domain, domain_from_json
 from honed.errors import StorageDamaged
 from honed.records import EMPTY, Cause, Draft, Report, State, StudyRecord, TrialRecord, Update
-from honed.storage.rules import FINISHED, floats, from_json, plain, readable, stored_domain, to_json
+from honed.storage.rules import FINISHED, floats, from_json, plain, readable, stored_domain, to_json, whole
 
 STUDY_COLUMNS = "id, name, directions, metrics, seed, summary, space, attributes, created, revision"
 TRIAL_COLUMNS = (
@@ -93,9 +93,7 @@ class DomainTable:
             self._last = (study, names, values, text)
         return text
 
-    def _stored(
-        self, connection: sqlite3.Connection, study: int, name: str, domain: Domain
-    ) -> tuple[int, bool]:
+    def _stored(self, connection: sqlite3.Connection, study: int, name: str, domain: Domain) -> tuple[int, bool]:
         """The id of a domain, and whether it was there before: only then no rollback can take it away."""
         row = (study, name, to_json(domain.to_json()))
         sql = "SELECT id FROM domains WHERE study = ? AND name = ? AND domain = ?"
@@ -184,9 +182,9 @@ def new_row(draft: Draft, worker: str, now: datetime) -> tuple[Any, ...]:
         1 if is_running else 0,
         to_json(plain(draft.params)),
         None if draft.values is None else to_json(floats(draft.values)),
-        draft.until,
+        whole(draft.until),
         draft.checkpoint,
-        draft.parent,
+        whole(draft.parent),
         to_json(plain(draft.note)) if draft.note else None,
         to_json(plain(draft.attributes)) if draft.attributes else None,
         None if draft.cause is None else draft.cause.value,
@@ -237,7 +235,7 @@ def changed_columns(update: Update, now: datetime) -> dict[str, Any]:
         if update.state in FINISHED:
             columns["finished"] = micros(now)
     if update.until is not None:
-        columns["until"] = update.until
+        columns["until"] = whole(update.until)
     if update.checkpoint is not None:
         columns["checkpoint"] = update.checkpoint
     if update.cause is not None:

@@ -30,9 +30,7 @@ NO_NAME = "#{}"
 def _mapping(value: Any) -> Any:
     if isinstance(value, Mapping):  # a read-only view, as records hold them
         return dict(value)
-    raise TypeError(
-        f"{value!r} ({type(value).__name__}) cannot be stored: notes, attributes and params are JSON"
-    )
+    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be stored: notes, attributes and params are JSON")
 
 
 to_json = json.JSONEncoder(separators=(",", ":"), default=_mapping).encode
@@ -70,10 +68,13 @@ def text(name: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(
-            f"{name}={value!r} has characters that no text encoding knows; use another name"
-        ) from None
+        raise ValueError(f"{name}={value!r} has characters that no text encoding knows; use another name") from None
     return value
+
+
+def whole(value: int | None) -> int | None:
+    """A number of steps or of a trial as it is stored; NumPy's integers are fine."""
+    return None if value is None else index(value)
 
 
 def readable(message: str | None) -> str | None:
@@ -156,9 +157,7 @@ def view(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(plain(values)) if values else EMPTY
 
 
-def new_record(
-    number: int, draft: Draft, domains: Mapping[str, Domain], worker: str, now: datetime
-) -> TrialRecord:
+def new_record(number: int, draft: Draft, domains: Mapping[str, Domain], worker: str, now: datetime) -> TrialRecord:
     """The record of a trial that is added now."""
     is_running = draft.state is State.RUNNING
     return TrialRecord(
@@ -168,9 +167,9 @@ def new_record(
         domains=domains,
         values=floats(draft.values),
         attempt=1 if is_running else 0,
-        until=draft.until,
+        until=whole(draft.until),
         checkpoint=draft.checkpoint,
-        parent=draft.parent,
+        parent=whole(draft.parent),
         note=view(draft.note),
         attributes=view(draft.attributes),
         cause=draft.cause,
@@ -210,9 +209,7 @@ def check_write(number: int, state: State, attempt: int, mine: int, after: State
         raise ValueError(f"trial {number} is {state.value!r}; it becomes 'running' by claim, not by write")
     if after is not None and after not in TRANSITIONS[state]:
         allowed = _listed(TRANSITIONS[state])
-        raise ValueError(
-            f"trial {number} is {state.value!r} and cannot become {after.value!r}; it may be {allowed}"
-        )
+        raise ValueError(f"trial {number} is {state.value!r} and cannot become {after.value!r}; it may be {allowed}")
 
 
 def counts(state: State, attempt: int) -> bool:

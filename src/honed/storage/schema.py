@@ -124,9 +124,7 @@ MIGRATIONS: Sequence[Migration] = (_schema_1,)
 """Number n brings a file from schema n to n + 1."""
 
 
-def check_readable(
-    connection: sqlite3.Connection, shown: str, migrations: Sequence[Migration] = MIGRATIONS
-) -> int:
+def check_readable(connection: sqlite3.Connection, shown: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """The schema of a file, 0 for an empty one.
 
     Raises:
@@ -205,9 +203,7 @@ def _version(connection: sqlite3.Connection, shown: str) -> int:
     if {"studies", "trials", "alembic_version"} <= tables:
         what = "it is a storage of Optuna"
     else:
-        what = (
-            f"it is an SQLite database of another program (tables: {', '.join(sorted(tables)[:5]) or 'none'})"
-        )
+        what = f"it is an SQLite database of another program (tables: {', '.join(sorted(tables)[:5]) or 'none'})"
     raise StorageDamaged(f"{shown} is no honed storage: {what}. Nothing was changed; choose another file.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping
+from operator import index
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +26,7 @@ Durability = Literal["full", "fast"]
 _STUDY = f"SELECT {rows.STUDY_COLUMNS} FROM studies JOIN counters ON counters.study = studies.id"
 _TRIAL = f"SELECT {rows.TRIAL_COLUMNS} FROM trials"
 _ADD_TRIAL = f"INSERT INTO trials (id, study, revision, {rows.TRIAL_COLUMNS}) VALUES (?, ?, ?{', ?' * 17})"
-_ADD_REPORT = (
-    "INSERT OR REPLACE INTO reports (study, number, step, revision, measured) VALUES (?, ?, ?, ?, ?)"
-)
+_ADD_REPORT = "INSERT OR REPLACE INTO reports (study, number, step, revision, measured) VALUES (?, ?, ?, ?, ?)"
 _COUNT = "UPDATE counters SET revision = revision + 1, counted = counted + ? WHERE study = ?"
 
 
@@ -68,7 +67,11 @@ class SQLiteStorage:
         self._domains = rows.DomainTable()
         self._connections = Connections(self.path, self.shown, read_only=read_only, lock_seconds=lock_seconds)
         self._read_only = read_only
-        self._connections.prepare()
+        try:
+            self._connections.prepare()
+        except BaseException:
+            self._connections.close()
+            raise
 
     def __repr__(self) -> str:
         return f"SQLiteStorage({self.shown!r})"
@@ -88,9 +91,7 @@ class SQLiteStorage:
             )
             is_new = connection.execute(sql, rows.study_row(draft, self._clock.now())).rowcount == 1
             if is_new:
-                connection.execute(
-                    "INSERT INTO counters (study) SELECT id FROM studies WHERE name = ?", (draft.name,)
-                )
+                connection.execute("INSERT INTO counters (study) SELECT id FROM studies WHERE name = ?", (draft.name,))
             found = connection.execute(f"{_STUDY} WHERE name = ?", (draft.name,)).fetchone()
         return self._study_record(found), is_new
 
@@ -125,9 +126,7 @@ class SQLiteStorage:
             if does_count and limit is not None and counted >= limit:
                 return None
             domains = self._domains.ids(connection, study, draft.domains)
-            connection.execute(
-                _ADD_TRIAL, (_trial_id(study, count), study, revision + 1, count, domains, *row)
-            )
+            connection.execute(_ADD_TRIAL, (_trial_id(study, count), study, revision + 1, count, domains, *row))
             self._add_reports(connection, study, count, revision + 1, steps)
             if is_running:
                 owner = self._owner(connection)
@@ -141,12 +140,11 @@ class SQLiteStorage:
         self, study: int, number: int, *, worker: str, until: int | None = None, limit: int | None = None
     ) -> TrialRecord | None:
         rules.text("worker", worker)
+        number, until = index(number), rules.whole(until)
         with self._connections.writing() as connection:
             revision, _, counted = self._counters(connection, study)
             state, attempt = self._state(connection, study, number)
-            if state in rules.FINISHED or (
-                state is State.RUNNING and not self._is_lost(connection, study, number)
-            ):
+            if state in rules.FINISHED or (state is State.RUNNING and not self._is_lost(connection, study, number)):
                 return None
             adds = 0 if rules.counts(state, attempt) else 1
             if adds and limit is not None and counted >= limit:
@@ -157,9 +155,7 @@ class SQLiteStorage:
             )
             now = rows.micros(self._clock.now())
             trial = _trial_id(study, number)
-            connection.execute(
-                sql, (revision + 1, State.RUNNING.value, attempt + 1, worker, until, now, trial)
-            )
+            connection.execute(sql, (revision + 1, State.RUNNING.value, attempt + 1, worker, until, now, trial))
             owner = self._owner(connection)
             self._hold(connection, study, number, attempt + 1, owner)
             connection.execute(_COUNT, (adds, study))
@@ -169,6 +165,7 @@ class SQLiteStorage:
         return rows.trial_record(row, self._domains)
 
     def renew(self, study: int, number: int, attempt: int) -> None:
+        number, attempt = index(number), index(attempt)
         with self._connections.writing() as connection:
             if not self._prolong(connection, study, number, attempt):
                 self._counters(connection, study)
@@ -181,7 +178,9 @@ class SQLiteStorage:
         if number is None:
             self._write_study(study, update)
             return
+        number, attempt = index(number), index(attempt)
         steps = rules.plain_steps(update.steps)
+        note, attributes = rules.plain(update.note), rules.plain(update.attributes)
         changes_record = rules.touches_record(update)
         columns = rows.changed_columns(update, self._clock.now()) if changes_record else {}
         is_durable = self._is_durable and update.state in rules.FINISHED
@@ -189,7 +188,9 @@ class SQLiteStorage:
             revision = self._counters(connection, study)[0] + 1
             adds = self._check_write(connection, study, number, attempt, update.state)
             if changes_record:
-                self._add_columns(connection, study, number, update, columns)
+                self._merge(connection, _trial_id(study, number), {"note": note, "attributes": attributes}, columns)
+                if update.domains is not None:
+                    columns["domains"] = self._domains.ids(connection, study, update.domains)
                 names = ", ".join(f"{name} = ?" for name in ("revision", *columns))
                 row = (revision, *columns.values(), _trial_id(study, number))
                 connection.execute(f"UPDATE trials SET {names} WHERE id = ?", row)
@@ -269,21 +270,18 @@ class SQLiteStorage:
         rules.check_write(number, state, present, attempt, after)
         return 0 if after is None else rules.counts(after, attempt) - rules.counts(state, attempt)
 
-    def _add_columns(
-        self, connection: sqlite3.Connection, study: int, number: int, update: Update, columns: dict[str, Any]
+    def _merge(
+        self,
+        connection: sqlite3.Connection,
+        trial: int,
+        changes: Mapping[str, Mapping[str, Any]],
+        columns: dict[str, Any],
     ) -> None:
-        """The changed columns that need the file: domains, and what is merged."""
-        if update.domains is not None:
-            columns["domains"] = self._domains.ids(connection, study, update.domains)
-        if not update.note and not update.attributes:
-            return
-        sql = "SELECT note, attributes FROM trials WHERE id = ?"
-        note, attributes = connection.execute(sql, (_trial_id(study, number),)).fetchone()
-        if update.note:
-            columns["note"] = rows.text_or_null(rules.merged(rules.from_json(note or "{}"), update.note))
-        if update.attributes:
-            old = rules.from_json(attributes or "{}")
-            columns["attributes"] = rows.text_or_null(rules.merged(old, update.attributes))
+        """Adds the columns that are merged with what is there."""
+        for name, change in changes.items():
+            if change:
+                old = connection.execute(f"SELECT {name} FROM trials WHERE id = ?", (trial,)).fetchone()[0]
+                columns[name] = rows.text_or_null(rules.merged(rules.from_json(old or "{}"), change))
 
     def _add_reports(
         self,
@@ -337,17 +335,13 @@ class SQLiteStorage:
         leases = connection.execute(sql, (study,)).fetchall()
         now = self._clock.monotonic()
         lives = {owner: self._is_alive(connection, owner) for owner in {owner for _, owner, _ in leases}}
-        self._owners.forget_others(
-            {self._known_owners[owner][0] for owner in lives if owner in self._known_owners}
-        )
+        self._owners.forget_others({self._known_owners[owner][0] for owner in lives if owner in self._known_owners})
         return tuple(number for number, owner, deadline in leases if deadline <= now or not lives[owner])
 
     def _is_lost(self, connection: sqlite3.Connection, study: int, number: int) -> bool:
         sql = "SELECT owner, deadline FROM leases WHERE study = ? AND number = ?"
         found = connection.execute(sql, (study, number)).fetchone()
-        return (
-            found is None or found[1] <= self._clock.monotonic() or not self._is_alive(connection, found[0])
-        )
+        return found is None or found[1] <= self._clock.monotonic() or not self._is_alive(connection, found[0])
 
     def _is_alive(self, connection: sqlite3.Connection, owner: int) -> bool:
         """Whether that owner lives, and its deadlines are times of this boot."""

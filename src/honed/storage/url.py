@@ -18,9 +18,7 @@ _SQLITE = "sqlite://"
 Target = str | os.PathLike[str] | Storage | None
 
 
-def open_storage(
-    target: Target = None, *, durability: Durability = "full", read_only: bool = False
-) -> Storage:
+def open_storage(target: Target = None, *, durability: Durability = "full", read_only: bool = False) -> Storage:
     """The storage that ``target`` names; a storage object is passed through.
 
     Args:

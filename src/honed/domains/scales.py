@@ -136,20 +136,17 @@ def make_axis(
     n = len(cells)
     if n and (scale is False or factor is not None):
         return Axis(scale, low, high, cells=cells, n=n, is_even=True, step=step, factor=factor)
-    bare = Axis(scale, low, high)
+    # Each cell owns half a step on both sides, as far as the logarithm allows.
     half = step / 2 if n and step is not None else 0.0
-    below = half if scale != True else min(half, low / 2)  # noqa: E712  (scale may be a string)
+    below = min(half, low / 2) if scale is True else half
     above = half
-    if scale == "reverse":
-        above = min(half, low / 2)  # x + above mirrors to low - above
+    if scale == "reverse":  # high + above is mirrored to low - above
+        above = min(half, low / 2)
     elif scale == "near_one":
         above = min(half, (1.0 - high) / 2)
-    bottom = _forward_beyond(bare, low - below)
-    return Axis(scale, low, high, bottom, _forward_beyond(bare, high + above) - bottom, cells, n, step=step)
-
-
-def _forward_beyond(axis: Axis, x: float) -> float:
-    return axis.forward(x)
+    bare = Axis(scale, low, high)
+    bottom = bare.forward(low - below)
+    return Axis(scale, low, high, bottom, bare.forward(high + above) - bottom, cells, n, step=step)
 
 
 def spread(n_cells: int, n: int) -> list[int]:
