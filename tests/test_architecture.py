@@ -32,11 +32,11 @@ FLOORS = {
     room: floor
     for floor, rooms in {
         1: "errors clock optional",
-        2: "axis choices domains space progress algorithms checkpoints",
+        2: "axis choices domains numbers space progress algorithms checkpoints",
         3: "records encode lint",
         4: "history events objectives trial storage",
         5: "samplers schedulers importance auto frame pareto failures outcome worker torch",
-        6: "ask_tell plots report display",
+        6: "ask_tell live plots report display",
         7: "study supervisor launchers dashboard workflow sweeps integrations compat",
         8: "cli testing",
         9: "__init__ __main__",  # the doors: honed itself, python -m honed
@@ -53,6 +53,7 @@ NEIGHBOURS = {
     ("space", "domains"),
     ("auto", "samplers"),
     ("auto", "schedulers"),
+    ("ask_tell", "live"),
     ("worker", "outcome"),
     ("worker", "failures"),
     ("report", "plots"),

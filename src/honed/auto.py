@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from honed.errors import closest
 from honed.history import History
 from honed.samplers.base import Sampler
+from honed.samplers.combine import Countable
 from honed.samplers.grid import Grid
 from honed.samplers.quasirandom import Halton, Sobol
 from honed.samplers.random import Random
@@ -48,7 +49,9 @@ def choose(space: Space, history: History, n_trials: int | None, n_workers: int)
     size = space.n_configurations(most=n_trials) if n and n_trials is not None else None
     if size is not None:
         combinations = f"{size:,} combination{'s' if size != 1 else ''}"
-        return Choice(Grid(), scheduler, f"{combinations}, {trials}: trying each once.")
+        so_far = "" if len(history.declared) == n else " so far"
+        grid = Countable(Grid(), otherwise=Sobol())
+        return Choice(grid, scheduler, f"{combinations}{so_far}, {trials}: trying each once.")
     if n > _MOST_SOBOL_DIMENSIONS:
         return Choice(Random(), scheduler, f"{parameters}, more than Sobol points have dimensions: random search.")
     if n_trials is not None and n_trials < _FEW_TRIALS:

@@ -9,6 +9,12 @@ stands here, so that ``except honed.HonedError`` catches all of it::
     ├── StorageError
     │   ├── StorageLocked, StorageReadOnly, StorageTooNew, StorageDamaged
     │   └── NetworkFileSystem
+    ├── CheckpointError
+    │   ├── CheckpointNotFound, CheckpointDamaged, CheckpointTooNew
+    │   ├── CheckpointExists, CheckpointNotSaved       it could not be written
+    │   ├── CheckpointMismatch                         it was saved by another script
+    │   └── CannotBeKept                               an object, or a value in it, has no place in a checkpoint
+    ├── DiskBudgetTooSmall             not even one checkpoint fits
     ├── NameReused, NoFeasiblePoint, SpaceExhausted   about the search space
     ├── BadValue                       what the objective returned or reported
     ├── TooManyFailures                the run was ended because trials keep failing
@@ -90,6 +96,52 @@ class StorageDamaged(StorageError):
 
 class NetworkFileSystem(StorageError):
     """SQLite is not safe on a network file system."""
+
+
+class CheckpointError(HonedError):
+    """A training's state cannot be saved, found or restored."""
+
+
+class CheckpointNotFound(CheckpointError, LookupError):
+    """No checkpoint of that key: it was removed, or lies elsewhere."""
+
+    def __init__(self, key: str, where: object) -> None:
+        super().__init__(
+            f"There is no checkpoint {key} in {where}: it was removed to free disk space, or the folder was moved."
+        )
+        self.key = key
+
+
+class CheckpointDamaged(CheckpointError):
+    """Files of a checkpoint are missing, cut off or changed; nothing of it was used."""
+
+    def __init__(self, what: object, problem: str) -> None:
+        super().__init__(f"The checkpoint {what} is damaged: {problem}. Nothing of it was used.")
+        self.problem = problem
+
+
+class CheckpointTooNew(CheckpointError):
+    """The checkpoint was written by a later version of honed."""
+
+
+class CheckpointExists(CheckpointError):
+    """A checkpoint of that key is there already; checkpoints never change."""
+
+
+class CheckpointNotSaved(CheckpointError):
+    """The disk is full, or cannot be written; what was there before is untouched."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """The objects of the script are not those that were saved: the script has changed meanwhile."""
+
+
+class CannotBeKept(CheckpointError, TypeError):
+    """An object without a state, or a value inside a state that is no data (a function, a file)."""
+
+
+class DiskBudgetTooSmall(HonedError, ValueError):
+    """The disk budget for checkpoints does not hold a single one."""
 
 
 class NameReused(HonedError, ValueError):

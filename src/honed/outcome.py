@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from honed.errors import BadValue, Infeasible, closest
+from honed.numbers import to_number
 from honed.records import Cause, State, StudyRecord, Update
-from honed.trial import to_number
 
 
 def judge(study: StudyRecord, reports: Mapping[int, Mapping[str, float]], returned: Any) -> Update:
@@ -38,6 +38,12 @@ def judge(study: StudyRecord, reports: Mapping[int, Mapping[str, float]], return
     if study.summary == "last":
         return Update(state=State.COMPLETE, values=last)
     return Update(state=State.COMPLETE, values=summarize(study, curve))
+
+
+def stopped(study: StudyRecord, reports: Mapping[int, Mapping[str, float]]) -> Update:
+    """The final update of a training that a rule has stopped: it keeps its best, or last, reported value."""
+    final = judge(study, reports, None)
+    return Update(state=State.STOPPED, values=final.values) if final.state is State.COMPLETE else final
 
 
 def summarize(study: StudyRecord, curve: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

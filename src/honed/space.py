@@ -282,7 +282,9 @@ class _Counter:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._names = list(space.domains)
+        self._names: list[str] = []
+        for name in space.domains:
+            self._place(name)
         self._mentioned: dict[str, set[Scalar]] = {}
         for when in space.conditions.values():
             for parent, values in when.items():
@@ -292,6 +294,16 @@ class _Counter:
             for i in range(len(self._names) + 1)
         ]
         self._memo: dict[tuple[Any, ...], int] = {}
+
+    def _place(self, name: str) -> None:
+        """Puts a name into the order, and at once what depends on it: the fewer branches stay open."""
+        conditions = self._space.conditions
+        if name in self._names or not all(parent in self._names for parent in conditions.get(name, _EMPTY)):
+            return
+        self._names.append(name)
+        for child, when in conditions.items():
+            if name in when:
+                self._place(child)
 
     def count(self, i: int, params: dict[str, Scalar]) -> int:
         """The number of ways to complete ``params`` from the ``i``-th name on."""

@@ -8,8 +8,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from honed.ask_tell import AskTell, Done, Policy
+from honed.ask_tell import AskTell, Done
 from honed.auto import choose, named
+from honed.checkpoints.directory import DirectoryStore
 from honed.clock import SYSTEM_CLOCK
 from honed.display import make_display
 from honed.domains import Scalar
@@ -17,6 +18,7 @@ from honed.errors import SpaceExhausted, StudyMismatch, StudyNotFound
 from honed.events import Event, Listener, Notice
 from honed.frame import to_dataframe
 from honed.history import History
+from honed.live import Policy
 from honed.objectives import objectives
 from honed.outcome import judge
 from honed.pareto import pareto_front
@@ -29,7 +31,7 @@ from honed.schedulers.full import Full
 from honed.space import Space
 from honed.storage.base import Storage
 from honed.storage.sqlite import Durability
-from honed.storage.url import describe, open_storage
+from honed.storage.url import beside, describe, open_storage
 from honed.trial import Trial
 from honed.worker import POLL_SECONDS, Limits, Objective, OnError, run
 
@@ -49,6 +51,7 @@ def create_study(
     seed: int | None = None,
     summary: Summary = "best",
     durability: Durability = "full",
+    checkpoints: str | os.PathLike[str] | None = None,
 ) -> Study:
     """A new study, or the existing one of that name: the same line creates it and later reopens it.
 
@@ -63,6 +66,7 @@ def create_study(
         seed: of everything random; drawn and stored when it is not given.
         summary: a trial's value is the "best" or the "last" of its reported ones.
         durability: "full": a told result survives power loss; "fast": it survives a crash of the process.
+        checkpoints: folder for the states of paused trainings; by default beside the storage (``honed.db-checkpoints``).
 
     Raises:
         StudyMismatch: the study exists with other directions, metrics or summary.
@@ -87,7 +91,7 @@ def create_study(
     )
     opened = open_storage(storage, durability=durability)
     record, is_new = opened.create_study(draft)
-    study = Study(opened, record, space)
+    study = Study(opened, record, space, checkpoints)
     if not is_new:
         _compare(draft, record, seed, space, study)
         study.say(f"Using an existing study with name '{name}' instead of creating a new one.")
@@ -122,11 +126,17 @@ def delete_study(name: str, *, storage: str | os.PathLike[str] | Storage | None 
 class Study:
     """One optimization and all it knows; made by ``create_study`` or ``load_study``."""
 
-    def __init__(self, storage: Storage, record: StudyRecord, space: Space | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        record: StudyRecord,
+        space: Space | None = None,
+        checkpoints: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.storage = storage
         self.record = record
         self._listeners: list[Listener] = []
-        self._reason = ""
+        self._announced = ""
         self._flow = AskTell(
             storage,
             record,
@@ -134,6 +144,7 @@ class Study:
             worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}",
             clock=SYSTEM_CLOCK,
             listen=self._hear,
+            checkpoints=DirectoryStore(beside(storage) if checkpoints is None else checkpoints),
             space=space,
         )
 
@@ -374,8 +385,9 @@ class Study:
             if not memo or memo[0][0] is not history.space:
                 choice = choose(history.space, history, n_trials, 1)
                 memo[:] = [(history.space, fit_for_use(choice.sampler))]
-                if len(history.space) and choice.reason != self._reason:
-                    self._reason = choice.reason
+                kind = type(choice.sampler).__name__
+                if len(history.space) and kind != self._announced:
+                    self._announced = kind
                     self._hear(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
             return memo[0][1], plan
 

@@ -7,18 +7,23 @@ fixed values in a test (``FixedTrial``).
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from honed.axis import Log
+from honed.checkpoints.states import check_objects, restore_states, save_states
 from honed.clock import SYSTEM_CLOCK, Clock
 from honed.domains import Bool, Categorical, Domain, Float, Int, Ordinal, Scalar
 from honed.errors import BadValue, NameReused, closest
+from honed.numbers import to_number
 from honed.progress import Position, Tracked, track
 from honed.records import VALUE
 
@@ -41,8 +46,39 @@ class TrialBackend(Protocol):
         ...
 
     def should_stop(self) -> bool:
-        """Whether the training should end: stopped by a rule, out of time, interrupted, or taken over."""
+        """Whether the training should end: at its grant, stopped by a rule, out of time, interrupted, or taken over."""
         ...
+
+    def resume(self) -> Resumed:
+        """Where the training goes on, and how far."""
+        ...
+
+    def begin(self, n_steps: int) -> None:
+        """A training of so many steps begins, or goes on."""
+        ...
+
+    def end_step(self, step: int) -> bool:
+        """A step is done; True when a checkpoint should be written now."""
+        ...
+
+    def checkpoint(self, step: int) -> AbstractContextManager[Path]:
+        """An empty directory that becomes the trial's checkpoint when the block ends without an error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where a training goes on.
+
+    Attributes:
+        step: steps done before; 0 at a fresh start.
+        directory: the checkpoint after that step.
+        until: the step up to which it may go now; None is to its end.
+    """
+
+    step: int = 0
+    directory: Path | None = None
+    until: int | None = None
 
 
 class Trial:
@@ -54,8 +90,8 @@ class Trial:
         position: how far the training is; displays read it.
     """
 
-    __slots__ = ("_asked", "_backend", "_clock", "_metrics", "_n_steps", "_params", "_prefix", "_reports", "_step", "attempt",
-                 "number", "position")  # fmt: skip
+    __slots__ = ("_asked", "_backend", "_clock", "_metrics", "_params", "_prefix", "_reports", "_resumed", "_step",
+                 "_tracked", "attempt", "number", "position")  # fmt: skip
 
     def __init__(
         self,
@@ -78,7 +114,8 @@ class Trial:
         self._reports: dict[int, Mapping[str, float]] = {}
         self._prefix = ""
         self._step = 0
-        self._n_steps: int | None = None
+        self._tracked: dict[str, Any] = {}
+        self._resumed: Resumed | None = None
 
     def __repr__(self) -> str:
         return f"Trial({self.number}, {dict(self.params)})"
@@ -174,25 +211,94 @@ class Trial:
 
     # ------------------------------------------------------------------------------------------------ training
 
-    def steps(self, n: int) -> Iterator[int]:
-        """Counts the steps (epochs) of a training: 1, 2, ..., n; ends early when the trial should stop.
+    def track(self, **objects: Any) -> None:
+        """Names what makes up the state of the training: saved when it is paused, restored when it goes on.
 
-        The number is how many steps are done when the loop's body ends, which is what ``report`` stores.
+        Call it before the loop over ``steps``. The random states of Python, NumPy and torch are always included, and a
+        resumed training continues bit for bit on a CPU.
+
+        Args:
+            **objects: anything with ``state_dict`` and ``load_state_dict`` (models, optimizers, learning-rate schedulers,
+                scalers, data loaders), and random generators: ``trial.track(model=model, optimizer=optimizer)``.
+
+        Raises:
+            TypeError: an object has no state that could be kept.
+            ValueError: the steps have begun.
+        """
+        if self._step:
+            raise ValueError("track: the steps have begun; call trial.track(...) before the loop over trial.steps(n)")
+        check_objects(objects)
+        self._tracked |= objects
+
+    def steps(self, n: int) -> Iterator[int]:
+        """Counts the steps (epochs) of a training, from its checkpoint on: 1, 2, ..., n.
+
+        The number is how many steps are done when the loop's body ends, which is what ``report`` stores. The loop ends early
+        where the training is to be paused or stopped; what is tracked is saved by then, and the next start goes on.
 
         Args:
             n: steps of a full training.
         """
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"steps: n={n!r} must be a whole number of at least 1")
-        position = self.position
-        position.n_steps = self._n_steps = n
-        for step in range(1, n + 1):
+        resumed = self._restore()
+        self._backend.begin(n)
+        last = n if resumed.until is None else min(n, resumed.until)
+        self.position.n_steps = n
+        self.position.first_step = self.position.step = float(resumed.step)
+        for step in range(resumed.step + 1, last + 1):
             if self.should_stop():
                 return
             self._step = step
-            position.begin(step - 1.0, self._clock.monotonic())
-            yield step
-            position.step = float(step)
+            self.position.begin(step - 1.0, self._clock.monotonic())
+            try:
+                yield step
+            except GeneratorExit:  # the body was left by break: a step that has reported is done
+                if step in self._reports:
+                    self._end_step(step)
+                raise
+            self._end_step(step)
+
+    def _restore(self) -> Resumed:
+        """Puts back what is tracked, once."""
+        resumed = self._resumed or self._backend.resume()
+        if resumed.directory is not None and self._tracked:
+            restore_states(resumed.directory, self._tracked)
+        elif resumed.directory is not None and self._resumed is None:  # nobody can make use of the checkpoint
+            resumed = replace(resumed, step=0, directory=None)
+        self._resumed = resumed
+        return resumed
+
+    def _end_step(self, step: int) -> None:
+        self.position.step = float(step)
+        if self._backend.end_step(step) and self._tracked:
+            with self._backend.checkpoint(step) as directory:
+                save_states(directory, self._tracked, step=step)
+
+    @property
+    def resumed_from_step(self) -> int:
+        """Steps done before this run of the trial; 0 at a fresh start."""
+        return (self._resumed or self._backend.resume()).step
+
+    @property
+    def resume_directory(self) -> Path | None:
+        """The directory that ``checkpoint`` wrote before the trial was paused; None at a fresh start."""
+        if self._resumed is None:
+            self._resumed = self._backend.resume()
+        return self._resumed.directory
+
+    @contextlib.contextmanager
+    def checkpoint(self, step: int | None = None) -> Iterator[Path]:
+        """A directory for a checkpoint of one's own making, for whatever ``track`` does not know.
+
+        ``with trial.checkpoint() as directory: model.save(directory / "model.keras")``. It counts when the block ends without
+        an error. After a pause ``trial.resume_directory`` holds the files, and ``trial.steps`` starts after that step.
+
+        Args:
+            step: steps done; by default the current one of ``trial.steps``.
+        """
+        with self._backend.checkpoint(self._checked_step(step)) as directory:
+            yield directory
 
     def batches(self, loader: Iterable[T], *, n_samples: int | None = None) -> Tracked[T]:
         """The batches of an epoch, counted for the progress display; wrap inside or outside the loop over epochs.
@@ -243,11 +349,6 @@ class Trial:
         if step < 0:
             raise ValueError(f"report: step={step} must not be negative; it counts the steps done")
         return step
-
-    @property
-    def is_cut_short(self) -> bool:
-        """Whether ``steps`` has ended, or was left, before its last step."""
-        return self._n_steps is not None and self._step < self._n_steps
 
     @property
     def reports(self) -> Mapping[int, Mapping[str, float]]:
@@ -301,32 +402,19 @@ class _FixedBackend:
     def should_stop(self) -> bool:
         return False
 
+    def resume(self) -> Resumed:
+        return Resumed()
 
-def to_number(value: Any, what: str) -> float:
-    """A float from what users hand over: numbers, NumPy scalars, tensors with one element.
+    def begin(self, n_steps: int) -> None:
+        pass
 
-    Args:
-        value: the thing.
-        what: named in the error, for example ``"report('val_loss')"``.
+    def end_step(self, step: int) -> bool:
+        return False
 
-    Raises:
-        BadValue: it is no number; NaN and infinities are numbers here.
-    """
-    if isinstance(value, float | int):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        try:
-            return float(value.item())
-        except (TypeError, ValueError, RuntimeError):
-            pass
-    if hasattr(value, "ndim"):
-        shape = tuple(getattr(value, "shape", ()))
-        raise BadValue(f"{what} got a {type(value).__name__} of shape {shape}; reduce it to one number, e.g. .mean()")
-    article = "an" if type(value).__name__[0] in "aeiou" else "a"
-    raise BadValue(f"{what} got {article} {type(value).__name__}, {value!r:.60}; a number is needed")
+    @contextlib.contextmanager
+    def checkpoint(self, step: int) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as directory:  # there is nothing to go on with later
+            yield Path(directory)
 
 
 def _place(line: FrameLine) -> str:

@@ -158,10 +158,7 @@ class _Loop:
         error: BaseException | None = None
         try:
             returned = self.objective(trial)
-            if self.flow.stop_requested and trial.is_cut_short:
-                final = Update(state=State.WAITING)
-            else:
-                final = self.outcome(trial, returned)
+            final = self.outcome(trial, returned)
         except StaleLease:
             raise
         except Exception as raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import sqlite3
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from honed.errors import StorageLocked
-from honed.records import State, StudyRecord
+from honed.records import State, StudyRecord, Update
 from honed.storage.sqlite import SQLiteStorage
 from tests.flows.storage_workers import add_one, hold_write_lock, processes, work_until_killed
 
@@ -49,6 +50,7 @@ def check(folder: Path) -> None:
     delta = storage.read(study)
     trials = {trial.number: trial for trial in delta.trials}
     assert sorted(trials) == list(range(len(trials)))
+    assert any(trial.attempt > 2 for trial in trials.values()), "no trial of a killed worker was taken over"
 
     logged = [line.split() for log in (folder / "logs").iterdir() for line in log.read_text().splitlines()]
     told = [(int(number), int(attempt), float(value)) for kind, number, attempt, value in logged if kind == "told"]
@@ -86,6 +88,37 @@ def test_no_told_result_is_lost_by_kill_9(tmp_path: Path) -> None:
 def test_no_told_result_is_lost_by_kill_9_for_five_minutes(tmp_path: Path) -> None:
     kill_in_a_loop(tmp_path, seconds=300, n_workers=8)
     check(tmp_path)
+
+
+def test_ctrl_c_at_any_instant_leaves_a_storage_that_goes_on(tmp_path: Path) -> None:
+    storage = SQLiteStorage(tmp_path / "honed.db", durability="fast", lock_seconds=5)
+    study = storage.create_study(StudyRecord(name="x"))[0].id
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    n_interrupts = 0
+    try:
+        while n_interrupts < 250:
+            try:
+                signal.setitimer(signal.ITIMER_VIRTUAL, random.uniform(1e-5, 2e-3))
+                while True:
+                    number = add_one(storage, study).number
+                    storage.write(study, number, 1, Update(state=State.COMPLETE, values=(1.0,)))
+                    storage.read(study, 10**9)
+            except KeyboardInterrupt:
+                n_interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    trials = storage.read(study).trials
+    assert sorted(trial.number for trial in trials) == list(range(len(trials)))
+    assert add_one(storage, study).number == len(trials)
+    other = SQLiteStorage(tmp_path / "honed.db", lock_seconds=1)
+    assert add_one(other, study).number == len(trials) + 1
+    other.close()
+    storage.close()
 
 
 def test_the_lock_of_a_killed_holder_is_free_at_once(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_lines_scroll_above_the_block_which_goes_at_the_end():
 """
     text, screen, status = run_on_terminal(program(ONE_TRIAL, again), columns=200)
     assert status == 0, text
-    end = "and parameters: {'lr': 0.021951376, 'optimizer': 'Adam'}. Best is trial"
+    end = "and parameters: {'lr': 0.02195, 'optimizer': 'Adam'}. Best is trial"
     written = [re.sub(r"\[I [\d :,-]+\]", "[I]", line) for line in screen.lines[: screen.row]]
     assert written == [
         f"[I] Trial 0 finished with value: 0.5 {end} 0 with value: 0.5.",

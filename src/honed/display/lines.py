@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from honed.clock import Clock
 from honed.display.output import Output
@@ -130,7 +130,7 @@ def trial_text(event: TrialEnded, study: StudyRecord | None = None) -> str:
     trial = event.trial
     match trial.state:
         case State.COMPLETE:
-            told = f"{_values(trial)} and parameters: {dict(trial.params)}."
+            told = f"{_values(trial)} and parameters: {_params(trial)}."
             return f"Trial {trial.number} finished with {told}{_best(event)}"
         case State.STOPPED:
             return f"Trial {trial.number} pruned."
@@ -138,7 +138,7 @@ def trial_text(event: TrialEnded, study: StudyRecord | None = None) -> str:
             error = error_line(trial.message)[:MOST_CHARACTERS].rstrip(".")
             reason = f" ({trial.cause})" if trial.cause is not None else ""
             told = f": {error}" if error else ""
-            return f"Trial {trial.number} failed{reason}{told}. Parameters: {dict(trial.params)}."
+            return f"Trial {trial.number} failed{reason}{told}. Parameters: {_params(trial)}."
         case State.PAUSED:
             return f"Trial {trial.number} paused{_where(trial, study)}."
         case State.WAITING:
@@ -156,14 +156,23 @@ def best_text(best: TrialRecord | None) -> str:
 
 def _values(trial: TrialRecord) -> str:
     values = trial.values or ()
-    return f"value: {values[0]!r}" if len(values) == 1 else f"values: {list(values)}"
+    return f"value: {_short(values[0])}" if len(values) == 1 else f"values: {[_short(value) for value in values]}"
+
+
+def _params(trial: TrialRecord) -> dict[str, Any]:
+    """Params with four digits, as a line can hold them; reports and exports give all digits."""
+    return {name: _short(value, 4) if isinstance(value, float) else value for name, value in trial.params.items()}
+
+
+def _short(value: float, digits: int = 6) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _best(event: TrialEnded) -> str:
     best = event.best
     if best is None or best.values is None or len(best.values) > 1:
         return ""
-    return f" Best is trial {best.number} with value: {best.values[0]!r}."
+    return f" Best is trial {best.number} with value: {_short(best.values[0])}."
 
 
 def _where(trial: TrialRecord, study: StudyRecord | None) -> str:
@@ -176,5 +185,5 @@ def _where(trial: TrialRecord, study: StudyRecord | None) -> str:
     )
     if not values:
         return f" at step {latest.step}"
-    shown = f"value: {values[0]!r}" if len(values) == 1 else f"values: {values}"
+    shown = f"value: {_short(values[0])}" if len(values) == 1 else f"values: {[_short(value) for value in values]}"
     return f" at step {latest.step} with {shown}"

@@ -46,7 +46,7 @@ class Float(Domain):
     def __post_init__(self) -> None:
         for name in ("low", "high", "step", "factor"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name in ("low", "high"):
                 object.__setattr__(self, name, finite("Float", name, value))
         _check_range(self)
         cells: Sequence[float] = ()
@@ -76,7 +76,7 @@ class Float(Domain):
 
     def grid(self, n: int | None = None) -> tuple[float, ...]:
         if n is None and not self._axis.n:
-            raise ValueError(f"a grid needs a number of points on the continuous {self}; 5 is a usual choice")
+            raise ValueError(f"a grid needs a number of points on the continuous {self}")
         return self._axis.grid(n)
 
     def to_stored(self, value: Any) -> float:
@@ -117,7 +117,7 @@ class Int(Domain):
     def __post_init__(self) -> None:
         for name in ("low", "high", "step", "factor"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name != "factor":
                 object.__setattr__(self, name, _whole(name, value))
         if self.log == "near_one":
             raise ValueError("Int: log='near_one' is for numbers below 1; use Float")

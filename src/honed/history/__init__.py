@@ -5,7 +5,8 @@ stand in the order in which they finished in lists and arrays that all snapshots
 references. Directions are applied here, once: in ``Columns.losses`` and ``Curves.losses`` smaller is better, always.
 """
 
+from honed.history.rungs import Rung, Standings
 from honed.history.snapshot import History
 from honed.history.tables import STATES, Columns, Curves, Floats, Ints
 
-__all__ = ["STATES", "Columns", "Curves", "Floats", "History", "Ints"]
+__all__ = ["STATES", "Columns", "Curves", "Floats", "History", "Ints", "Rung", "Standings"]

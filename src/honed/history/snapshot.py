@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from honed.errors import TrialNotFound
 from honed.history.joint import Asked
+from honed.history.rungs import Ladder, Rung, Standings, stand
 from honed.history.tables import Columns, Curves, CurveTable, TrialTable
-from honed.records import Delta, Report, State, StudyRecord, TrialRecord
+from honed.records import Delta, Direction, Report, State, StudyRecord, TrialRecord
 from honed.space import Space, space_from_json
 
 T = TypeVar("T")
@@ -20,7 +21,8 @@ _set = object.__setattr__
 class History:
     """A study at one revision; make the first with ``History.empty`` and go on with ``extend``."""
 
-    __slots__ = ("_best", "_book", "_counts", "_n_finished", "_n_reports", "_open", "lost", "revision", "space", "study")
+    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "lost", "max_trials",
+                 "revision", "space", "study")  # fmt: skip
 
     study: StudyRecord
     revision: int
@@ -28,11 +30,14 @@ class History:
     """The joint space: the declared one, and what trials have asked for beyond it."""
     lost: tuple[int, ...]
     """Running trials that nobody holds any more."""
+    max_trials: int | None
+    """How many trials the study may have in all, where that is known (``limited``)."""
     _book: _Book
     _open: dict[int, TrialRecord]
     _counts: dict[State, int]
     _n_finished: int
     _n_reports: int
+    _n_changes: int
     _best: int
 
     def __init__(self, study: StudyRecord, revision: int, space: Space, lost: tuple[int, ...], shared: _Shared) -> None:
@@ -40,12 +45,14 @@ class History:
         _set(self, "revision", revision)
         _set(self, "space", space)
         _set(self, "lost", lost)
+        _set(self, "max_trials", None)
         book, unfinished, counts, best = shared
         _set(self, "_book", book)
         _set(self, "_open", unfinished)
         _set(self, "_counts", counts)
         _set(self, "_n_finished", len(book.finished))
         _set(self, "_n_reports", len(book.reports))
+        _set(self, "_n_changes", len(book.ladder.changes))
         _set(self, "_best", best)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -80,6 +87,7 @@ class History:
                     record = record.with_reports(before.reports)
             elif record.number in book.rows:
                 continue  # a finished trial never changes
+            book.ladder.changes.append(stand(record))
             counts[record.state] += 1
             unfinished[record.number] = record
             if record.state.is_finished:
@@ -177,6 +185,35 @@ class History:
         metric = self.study.metrics[0] if metric is None else metric
         return self._book.curves(metric, self._n_reports)
 
+    def limited(self, max_trials: int | None) -> History:
+        """This snapshot for policies that should know how many trials the study may have."""
+        if max_trials == self.max_trials:
+            return self
+        copy = object.__new__(History)
+        for name in History.__slots__:
+            _set(copy, name, getattr(self, name))
+        _set(copy, "max_trials", max_trials)
+        return copy
+
+    @property
+    def may_start(self) -> bool:
+        """Whether another trial may begin."""
+        return self.max_trials is None or self.n_counted < self.max_trials
+
+    def rung(self, step: int, metric: str | None = None, direction: Direction | None = None) -> Rung:
+        """Who has reported exactly this step, and what; cheap to ask again after every report.
+
+        Args:
+            step: the step.
+            metric: by default the first objective.
+            direction: of a metric that is no objective; minimize by default.
+        """
+        return self._book.rung(step, self.study.metrics[0] if metric is None else metric, direction, self._n_reports)
+
+    def standings(self) -> Standings:
+        """State and grant of every trial as arrays by number."""
+        return self._book.ladder.standings(self._n_changes)
+
     def fold(self, key: Hashable, make: Callable[[], T], add: Callable[[T, TrialRecord], None]) -> T:
         """What ``add`` has gathered in ``make()`` over all finished trials, in the order in which they finished.
 
@@ -203,8 +240,8 @@ class History:
 class _Book:
     """The lists and arrays that the snapshots of one study share; entries are appended, never changed."""
 
-    __slots__ = ("_curves", "_signs", "_study", "_table", "asked", "declared", "finished", "folds", "reports",
-                 "revision", "rows")  # fmt: skip
+    __slots__ = ("_curves", "_signs", "_study", "_table", "asked", "declared", "finished", "folds", "ladder",
+                 "reports", "revision", "rows")  # fmt: skip
 
     def __init__(self, study: StudyRecord, declared: Space) -> None:
         self.revision = 0
@@ -213,6 +250,7 @@ class _Book:
         self.reports: list[Report] = []
         self.asked = Asked(declared)
         self.folds: dict[Hashable, tuple[int, Any]] = {}
+        self.ladder = Ladder()
         self._study = study
         self.declared = declared
         self._signs = [1.0 if direction == "minimize" else -1.0 for direction in study.directions]
@@ -225,6 +263,7 @@ class _Book:
         book = _Book(at._book._study, at._book.declared)
         book.revision = at.revision
         book.reports = at._book.reports[: at._n_reports]
+        book.ladder.changes = at._book.ladder.changes[: at._n_changes]
         for record in at.finished:
             book.asked.learn(record)
             book.append(record)
@@ -276,6 +315,14 @@ class _Book:
         if table.n_reports < n:
             table.extend(self.reports[table.n_reports : n])
         return table.view()
+
+    def rung(self, step: int, metric: str, direction: Direction | None, n: int) -> Rung:
+        metrics = self._study.metrics
+        if metric in metrics and direction is None:
+            sign = self._signs[metrics.index(metric)]
+        else:
+            sign = -1.0 if direction == "maximize" else 1.0
+        return self.ladder.rung(self.reports, n, step, metric, sign)
 
 
 _Shared = tuple[_Book, dict[int, TrialRecord], dict[State, int], int]

@@ -121,7 +121,11 @@ class CurveTable:
     def extend(self, reports: Sequence[Report]) -> None:
         """Takes in reports in the order in which they arrived."""
         self.n_reports += len(reports)
-        fresh = {(r.number, r.step): r.values[self._metric] for r in reversed(reports) if self._metric in r.values}
+        fresh: dict[tuple[int, int], float] = {}
+        for report in reports:
+            if self._metric in report.values:
+                fresh.pop((report.number, report.step), None)  # what comes again moves to the end
+                fresh[report.number, report.step] = self._sign * report.values[self._metric]
         replaced = [row for key in fresh if (row := self._rows.get(key)) is not None]
         if replaced:
             self._drop(replaced)
@@ -129,9 +133,9 @@ class CurveTable:
         while first + len(fresh) > len(self._losses):
             self._keys = np.concatenate([self._keys, np.zeros_like(self._keys)])
             self._losses = np.concatenate([self._losses, np.zeros_like(self._losses)])
-        for row, (key, value) in enumerate(reversed(fresh.items()), start=first):
+        for row, (key, loss) in enumerate(fresh.items(), start=first):
             self._rows[key] = row
-            self._keys[row], self._losses[row] = key, self._sign * value
+            self._keys[row], self._losses[row] = key, loss
 
     def _drop(self, rows: Sequence[int]) -> None:
         n = len(self._rows)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd
-from types import MappingProxyType
 from typing import Any
 
 from honed.domains import Const, Domain, Scalar
@@ -17,13 +16,13 @@ from honed.records import Exhausted, Suggestion, Wait
 from honed.samplers.base import Proposal, Sampler, Stream
 from honed.samplers.nodes import Node, Status
 from honed.samplers.random import Random
-from honed.samplers.tree import Tree, is_joint, tree_of, used_up
+from honed.samplers.tree import Tree, is_joint, is_planned, tree_of, used_up
 from honed.space import Space, feasible_share, random_params
 
 MOST_CELLS = 100_000
 """A parameter with more values than this counts as continuous: it is never used up."""
 
-__all__ = ["MOST_CELLS", "Distinct", "Feasible", "Fixed", "feasible_share", "fit_for_use", "refuse_empty"]
+__all__ = ["MOST_CELLS", "Countable", "Distinct", "Feasible", "Fixed", "feasible_share", "fit_for_use", "refuse_empty"]
 
 _OWN_ROUNDS = 4  # proposals of the wrapped sampler before somebody else draws
 _RANDOM_ROUNDS = 100
@@ -69,8 +68,9 @@ class Distinct:
             proposal = sampler.suggest(history, space, rng, given)
             if not isinstance(proposal, Suggestion):
                 return proposal
-            if tree.status(proposal.params) is Status.FREE and history.space.is_allowed(proposal.params):
-                return proposal
+            status, params = tree.judge(proposal.params, space)
+            if status is Status.FREE and history.space.is_allowed(params):
+                return Suggestion(params, proposal.note)
             rng = rng.again()
         return self._what_is_left(tree, history, space, rng)
 
@@ -85,22 +85,20 @@ class Distinct:
         for name, domain in space.domains.items():
             if name not in proposal.params:
                 continue
-            found = None if is_endless(domain) else tree.options(params, name, domain)
-            params[name] = proposal.params[name]
-            if found is None or tree.status(params) is Status.FREE:
+            options = None if is_endless(domain) else tree.options(params, name, domain)
+            value = params[name] = proposal.params[name]
+            if options is None or any(value == option and status is Status.FREE for option, status in options):
                 continue
-            values, status = found
-            start, step = int(rng.uniform(name) * len(values)), _step(len(values), rng.uniform(f"{name}/step"))
-            order = sorted(((start + i * step) % len(values) for i in range(len(values))), key=status.__getitem__)
-            allowed = (values[i] for i in order if history.space.is_allowed({**params, name: values[i]}))
-            if status[order[0]] is Status.FREE:
-                params[name] = next(allowed, values[order[0]])
+            free = [option for option, status in options if status is Status.FREE]
+            free = [option for option in free if history.space.is_allowed({**params, name: option})]
+            if free:
+                params[name] = free[int(rng.uniform(f"{name}/free") * len(free))]
         return Suggestion({name: params[name] for name in space.domains if name in params}, proposal.note)
 
     def _what_is_left(self, tree: Tree, history: History, space: Space, rng: Stream) -> Proposal:
         """One of the few untried configurations of a space that is nearly used up."""
         for _ in range(MOST_CELLS):
-            found = _descend(tree, rng)
+            found = _descend(tree, space, rng)
             while (name := history.declared.next_name(found)) is not None:  # what is endless
                 found[name] = space[name].decode(rng.uniform(name))
             if history.space.is_allowed(found):
@@ -113,11 +111,11 @@ class Distinct:
         return Exhausted(used_up(tree.n_tried()))
 
 
-def _descend(tree: Tree, rng: Stream) -> dict[str, Scalar]:
+def _descend(tree: Tree, space: Space, rng: Stream) -> dict[str, Scalar]:
     """A free configuration: at each parameter the first free cell in an order that is drawn at random."""
     node: Node | None = tree.root
     params = dict[str, Scalar]()
-    while (level := tree.level(node, params)) is not None and level.cells:
+    while (level := tree.level(node, params)) is not None and level.cells and is_planned(level, space):
         n = len(level.cells)
         start, step = int(rng.uniform(level.name) * n), _step(n, rng.uniform(f"{level.name}/step"))
         order = ((start + i * step) % n for i in range(n))
@@ -142,6 +140,32 @@ def is_endless(domain: Domain) -> bool:
     """Whether a study cannot use up this domain."""
     n = domain.n_values
     return n is None or n > MOST_CELLS
+
+
+@dataclass(frozen=True, slots=True)
+class Countable:
+    """One sampler for what can be used up, another one as soon as something cannot.
+
+    Args:
+        sampler: for parameters with at most 100,000 values.
+        otherwise: for the others, and for whole trials that have such parameters; made fit for use.
+    """
+
+    sampler: Sampler
+    otherwise: Sampler
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "otherwise", fit_for_use(self.otherwise))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it keeps book itself of what was tried."""
+        return bool(getattr(self.sampler, "is_exact", False))
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
+        is_countable = not any(is_endless(domain) for domain in space.domains.values())
+        chosen = self.sampler if is_countable else self.otherwise
+        return chosen.suggest(history, space, rng, given)
 
 
 # --------------------------------------------------------------------------------------------------- forbidden regions
@@ -219,7 +243,7 @@ class Fixed:
     params: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+        object.__setattr__(self, "params", dict(self.params))
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
         if len(history.declared):

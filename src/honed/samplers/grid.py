@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from honed.domains import Domain, Float, Int, Scalar
@@ -15,7 +14,7 @@ from honed.records import Exhausted, Suggestion, Wait
 from honed.samplers.base import Proposal, Stream
 from honed.samplers.nodes import Node, Status
 from honed.samplers.points import dimensions, point
-from honed.samplers.tree import Tree, is_joint, tree_of, used_up
+from honed.samplers.tree import Tree, is_joint, is_planned, tree_of, used_up
 from honed.space import Space
 
 _MOST_FORBIDDEN = 100_000  # cells that one question may find forbidden
@@ -42,7 +41,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if isinstance(self.points, Mapping):
-            object.__setattr__(self, "points", MappingProxyType(dict(self.points)))
+            object.__setattr__(self, "points", dict(self.points))
         object.__setattr__(self, "_axes", _axes_of(self.points))
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
@@ -56,7 +55,7 @@ class Grid:
                 return Exhausted(used_up(tree.n_tried()))
             if tree.root.status is Status.PENDING:
                 return Wait("every cell that is known was tried; running trials will show whether there are more")
-            params = _descend(tree, tree.root, {}, targets)
+            params = _descend(tree, space, targets)
             if history.space.is_allowed(params):
                 return Suggestion(params)
             tree.forbid(params)
@@ -65,11 +64,11 @@ class Grid:
         )
 
 
-def _descend(
-    tree: Tree, node: Node | None, params: dict[str, Scalar], targets: Mapping[str, float]
-) -> dict[str, Scalar]:
-    """Goes on from ``params`` to the free cell next to the targets, as far as the tree is known."""
-    while (level := tree.level(node, params)) is not None and level.name in targets:
+def _descend(tree: Tree, space: Space, targets: Mapping[str, float]) -> dict[str, Scalar]:
+    """The free cell next to the targets, as far as the tree is known."""
+    node: Node | None = tree.root
+    params = dict[str, Scalar]()
+    while (level := tree.level(node, params)) is not None and is_planned(level, space):
         cells = level.cells or ()
         near = _nearest(len(cells), targets[level.name])
         cell = next((i for i in near if node is None or node.status_of(i) is Status.FREE), 0)
@@ -84,15 +83,14 @@ def _complete(
     """Values for what a trial that has begun still asks for: free cells where there are some, any cell otherwise."""
     params = dict(given)
     for depth, (name, domain) in enumerate(space.domains.items(), start=len(given)):
-        found = tree.options(params, name, domain)
-        if found is None:
-            values = tree.cells_of(name, domain) or ()
-            order, status = _ordered(len(values), number >> depth), [Status.FREE] * len(values)
+        options = tree.options(params, name, domain)
+        values = tree.cells_of(name, domain) or ()
+        if options is None:
+            order = [values[i] for i in _ordered(len(values), number >> depth)]
         else:
-            values, status = found
-            order = sorted(_nearest(len(values), targets[name]), key=status.__getitem__)
-        allowed = (values[i] for i in order if history.space.is_allowed({**params, name: values[i]}))
-        params[name] = next(allowed, values[order[0]])
+            near = sorted(_nearest(len(values), targets[name]), key=lambda i: options[i][1])
+            order = [values[i] for i in near]
+        params[name] = next((v for v in order if history.space.is_allowed({**params, name: v})), order[0])
     return Suggestion({name: params[name] for name in space.domains})
 
 
@@ -163,15 +161,19 @@ class _Axes:
                 declared space does not have.
         """
         for name, domain in space.domains.items():
-            self(name, domain)
+            _cells(self, name, domain)
         if isinstance(self.points, Mapping) and len(history.declared):
             for name in self.points:
                 if name not in history.space and name not in space:
                     hint = closest(name, history.declared.domains)
                     raise ValueError(f"Grid: points has {name!r}, which is not in the space.{hint}")
 
-    def __call__(self, name: str, domain: Domain) -> tuple[Scalar, ...]:
-        return _cells(self, name, domain)
+    def __call__(self, name: str, domain: Domain) -> tuple[Scalar, ...] | None:
+        """The cells of a parameter; None for a domain of former trials that has no grid."""
+        try:
+            return _cells(self, name, domain)
+        except ValueError:
+            return None
 
 
 @lru_cache(maxsize=16)
@@ -197,4 +199,4 @@ def _cells(axes: _Axes, name: str, domain: Domain) -> tuple[Scalar, ...]:
     try:
         return domain.grid(points)
     except ValueError as error:
-        raise ValueError(f"Grid: {name!r}: {error}; write Grid(points={{{name!r}: 5}})") from None
+        raise ValueError(f"Grid: {name!r}: {error}; for example Grid(points={{{name!r}: 5}})") from None

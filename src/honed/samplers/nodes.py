@@ -86,10 +86,12 @@ class Node:
 
     def leaves(self) -> Iterator[Node]:
         """All configurations from here on that were tried or are running."""
-        if self.is_leaf or self.n_claims:
-            yield self
-        for child in self.children.values():
-            yield from child.leaves()
+        nodes = [self]
+        while nodes:
+            node = nodes.pop()
+            if node.is_leaf or node.n_claims:
+                yield node
+            nodes.extend(node.children.values())
 
 
 @dataclass(slots=True, eq=False)

@@ -73,23 +73,28 @@ class Tree:
             return True
         return bool(self._declared.declared) and not self._has_extras and self.level(node, params) is None
 
-    def status(self, params: Mapping[str, Scalar]) -> Status:
-        """Whether a proposal is still to be tried; a partial one counts by the place that it leads to."""
+    def judge(self, params: Mapping[str, Scalar], space: Space) -> tuple[Status, Mapping[str, Scalar]]:
+        """Whether a proposal for ``space`` is still to be tried, and the part of it that stands.
+
+        A partial proposal counts by the place that it leads to.
+        """
         node: Node | None = self.root
         used = dict[str, Scalar]()
         status = Status.FREE
         if self._elsewhere and frozenset(params.items()) in self._elsewhere:
-            return Status.CLOSED
+            return Status.CLOSED, params
         while node is not None and status is not Status.CLOSED:
             level = self.level(node, used)
             if node.status is Status.CLOSED or node.n_waiting:
                 status = node.status
             if level is None or level.name not in params:
-                return max(status, node.status)
+                return max(status, node.status), params
+            if not is_planned(level, space):
+                return max(status, node.status), used
             cell = level.cell(params[level.name])
             used[level.name] = params[level.name]
             node = None if cell is None else self.enter(node, cell)
-        return status
+        return status, params
 
     def find(self, params: Mapping[str, Scalar]) -> tuple[Node | None, dict[str, Scalar]]:
         """The place that ``params`` lead to, and what of them leads there; None where no trial has been."""
@@ -103,25 +108,24 @@ class Tree:
             node = None if node is None or cell is None else self.enter(node, cell)
             used[level.name] = params[level.name]
 
-    def options(
-        self, params: Mapping[str, Scalar], name: str, domain: Domain
-    ) -> tuple[tuple[Scalar, ...], list[Status]] | None:
-        """The values of a parameter that is asked for beside ``params``, and what is left in each.
+    def options(self, params: Mapping[str, Scalar], name: str, domain: Domain) -> list[tuple[Scalar, Status]] | None:
+        """The values of a parameter that a trial asks for beside ``params``, and what is left in each.
 
         None where values are not counted, or nothing is known.
         """
-        node, used = self.find(params)
-        level = self.level(node, used)
         values = self.cells_of(name, domain)
         if values is None:
             return None
+        node, used = self.find(params)
+        level = self.level(node, used)
         if node is None or level is None or level.name != name:
             if not self._elsewhere:
                 return None
             tried = (frozenset({**params, name: value}.items()) in self._elsewhere for value in values)
-            return values, [Status.CLOSED if known else Status.FREE for known in tried]
-        cells = map(level.cell, values)
-        return values, [Status.FREE if cell is None else node.status_of(cell) for cell in cells]
+            return [(value, Status.CLOSED if known else Status.FREE) for value, known in zip(values, tried, strict=True)]
+        cells = [level.cell(value) for value in values]
+        status = [Status.FREE if cell is None else node.status_of(cell) for cell in cells]
+        return list(zip(values, status, strict=True))
 
     def forbid(self, params: Mapping[str, Scalar]) -> None:
         """Closes a configuration that a rule forbids."""
@@ -348,6 +352,12 @@ class Tree:
         node.n_claims += is_end
         node.n_waiting += not is_end
         node.refresh()
+
+
+def is_planned(level: Level, space: Space) -> bool:
+    """Whether a trial will take a planned value at this level: it asks again where its domain is not the joint space's."""
+    domain = space.domains.get(level.name)
+    return domain is level.domain or domain == level.domain
 
 
 def is_joint(history: History, space: Space, given: Mapping[str, Scalar]) -> bool:

@@ -6,8 +6,9 @@ schedulers or objectives. The memory storage is the specification; all others mu
 
 Leases: adding or claiming a trial as RUNNING makes the caller (this storage object in this process) its owner with
 ``attempt`` as the fence. The lease lasts ``LEASE_SECONDS`` and is renewed by ``renew`` and by every ``write``. When it
-has run out, or the owner is known to be dead, the number stands in ``Delta.lost`` and ``claim`` gives the trial to whoever
-comes first, with the next attempt. Writes of an older attempt raise ``StaleLease`` and change nothing.
+has run out, or the owner is known to be dead, the number stands in ``Delta.lost`` and ``claim`` gives the trial to
+whoever comes first, with the next attempt. Writes of an older attempt raise ``StaleLease`` and change nothing. Whoever
+knows the attempt may write (a child process for its parent); the owner stays the one that added or claimed it.
 """
 
 from __future__ import annotations

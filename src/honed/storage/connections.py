@@ -1,11 +1,13 @@
 """Connections to one SQLite file: snapshots for readers, one writer at a time, errors in honed's words.
 
-A storage object has two connections, one for reading (opened read-only) and one for writing, each used by one thread at a
-time. Every write transaction runs under the ``WriteLock``; so does the transfer of the write-ahead log into the file,
-which SQLite would otherwise do at any commit (before 3.51.3 that could damage the file when two processes did it at once).
+A storage object has two connections, one for reading (opened read-only) and one for writing, each used by one thread
+at a time. Every write transaction runs under the ``WriteLock``; so does the transfer of the write-ahead log into the
+file, which SQLite would otherwise do at any commit (before 3.51.3 that could damage the file when two processes did it
+at once).
 
-A commit does not wait for the disk. A durable one does so after the lock has been given back, by syncing the log: so the
-results told by several workers at once share one sync.
+A commit does not wait for the disk. A durable one does so after the lock has been given back, by syncing the log: so
+the results told by several workers at once share one sync. Whoever reads such a result a moment earlier loses nothing:
+a power loss takes back the end of the log only, and what that reader wrote stands behind it.
 
 SQLite must not live through a fork: its connections are closed before one, and opened again when they are needed.
 """
@@ -24,13 +26,16 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from honed.errors import StorageDamaged, StorageError, StorageLocked, StorageReadOnly
+from honed.clock import SYSTEM_CLOCK
+from honed.errors import StorageDamaged, StorageError, StorageLocked, StorageReadOnly, StorageTooNew
 from honed.storage import filesystem, schema
+from honed.storage.base import Storage
 from honed.storage.locks import LOCK_SECONDS, WriteLock
 
 _WRITES_PER_CHECKPOINT = 256
+_VERBS = frozenset(name for name in vars(Storage) if not name.startswith("_"))
 _NONSENSE = (TypeError, AttributeError, UnicodeDecodeError)  # what damaged contents lead to, where SQLite sees nothing
-_EMPTY_WAIT_SECONDS = 2.0  # so long a reader waits for the tables of a file that is just being made
+_EMPTY_WAITS, _EMPTY_WAIT_SECONDS = 40, 0.05  # a reader waits for the tables of a file that is just being made
 
 
 class Connections:
@@ -64,6 +69,7 @@ class Connections:
             with self._gates[0]:
                 self._check_open()
                 connection = self._reader or self._open_reader()
+                self._clear_interrupted(connection)
                 try:
                     connection.execute("BEGIN")
                     yield connection
@@ -71,8 +77,11 @@ class Connections:
                 except BaseException:
                     _roll_back(connection)
                     raise
+                finally:
+                    if connection is not self._reader:
+                        connection.close()
         except (sqlite3.Error, *_NONSENSE, ValueError, KeyError) as error:
-            raise self._translated(error) from error
+            raise self._newer() or self._translated(error) from error
 
     @contextlib.contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
@@ -87,12 +96,15 @@ class Connections:
         """
         if self._read_only:
             raise StorageReadOnly(f"{self._shown} was opened with read_only=True; open it without, to write.")
+        if self._lock.is_mine:
+            self._check_not_nested()
         wal = None
         try:
             self._lock.acquire()
             with self._gates[1]:
                 self._check_open()
                 connection = self._writer or self._open_writer()
+                self._clear_interrupted(connection)
                 try:
                     connection.execute("BEGIN IMMEDIATE")
                     self._check_schema(connection)
@@ -111,7 +123,10 @@ class Connections:
         except OSError as error:
             raise self._trouble(error) from error
         finally:
-            self._lock.release()
+            try:
+                self._lock.release()
+            finally:
+                self._lock.release()  # if Ctrl-C came into the first; else it does nothing
         if wal is not None:
             self._sync(wal)
 
@@ -133,34 +148,32 @@ class Connections:
     # ----------------------------------------------------------------------------------------------------- opening
 
     def _open_reader(self) -> sqlite3.Connection:
-        until_tables = _EMPTY_WAIT_SECONDS if self._read_only else 0.0
+        try:
+            self._reader = self._connect_reader("mode=ro")
+            return self._reader
+        except sqlite3.OperationalError as error:
+            if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or self._has_log():
+                raise
+        # In a folder where this user may make no file SQLite reads only what it is told will not change. So it is told,
+        # for this one time: whoever may write the file can do so before the next.
+        return self._connect_reader("mode=ro&immutable=1")
+
+    def _connect_reader(self, mode: str) -> sqlite3.Connection:
+        waits = _EMPTY_WAITS if self._read_only else 0
         while True:
-            connection = self._connect("mode=ro")
+            connection = self._connect(mode)
             try:
-                version = schema.check_readable(connection, self._shown)
-            except sqlite3.OperationalError as error:
-                connection.close()
-                if _code(error) != sqlite3.SQLITE_CANTOPEN or self._has_log():
-                    raise
-                return self._open_frozen()
+                is_empty = schema.check_readable(connection, self._shown) == 0
             except BaseException:
                 connection.close()
                 raise
-            if version > 0:
-                self._reader = connection
+            if not is_empty:
                 return connection
             connection.close()
-            if until_tables <= 0:
+            if waits <= 0:
                 raise StorageDamaged(f"{self._shown} is no honed storage: it is empty.")
-            threading.Event().wait(0.05)
-            until_tables -= 0.05
-
-    def _open_frozen(self) -> sqlite3.Connection:
-        """For a file that nobody can write, in a folder where SQLite cannot make its own files."""
-        connection = self._connect("mode=ro&immutable=1")
-        schema.check_readable(connection, self._shown)
-        self._reader = connection
-        return connection
+            waits -= 1
+            SYSTEM_CLOCK.sleep(_EMPTY_WAIT_SECONDS)
 
     def _has_log(self) -> bool:
         log = self._path.with_name(self._path.name + "-wal")
@@ -204,6 +217,29 @@ class Connections:
         if self._is_closed:
             raise StorageError("This storage is closed; open it again to use it.")
 
+    def _clear_interrupted(self, connection: sqlite3.Connection) -> None:
+        """Ends the transaction of a call that was interrupted just where it could not end it itself."""
+        if connection.in_transaction:
+            self._check_not_nested()
+            _roll_back(connection)
+
+    def _check_not_nested(self) -> None:
+        """A signal handler may have interrupted a call of this very thread: then its own call cannot go on.
+
+        Raises:
+            StorageLocked: it has.
+        """
+        frame, n_calls = sys._getframe().f_back, 0
+        while frame is not None:
+            caller = frame.f_locals.get("self") if frame.f_code.co_name in _VERBS else None
+            n_calls += getattr(caller, "_connections", None) is self
+            frame = frame.f_back
+        if n_calls > 1:
+            raise StorageLocked(
+                f"A call of {self._shown} was interrupted by another one in the same thread (a signal handler?); only set "
+                "a flag there, and write after it."
+            )
+
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         """A later honed may have brought the file up to date since it was opened."""
         if connection.execute("PRAGMA user_version").fetchone()[0] != len(schema.MIGRATIONS):
@@ -227,37 +263,47 @@ class Connections:
 
     # ------------------------------------------------------------------------------------------------------ errors
 
+    def _newer(self) -> StorageTooNew | None:
+        """Why reading failed, if the file is of a later honed whose tables are others."""
+        with contextlib.suppress(sqlite3.Error, TypeError):
+            if self._reader is not None:
+                version = self._reader.execute("PRAGMA user_version").fetchone()[0]
+                if version > len(schema.MIGRATIONS):
+                    return schema.too_new(self._reader, self._shown, can_read=False)
+        return None
+
     def _translated(self, error: Exception) -> StorageError:
         shown, code = self._shown, _code(error)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
             return StorageLocked(
-                f"No access to {shown} for {self._lock_seconds:g} s; a program other than honed holds it (an SQLite shell "
-                "with an open transaction, or a backup). Nothing was written."
+                f"No access to {shown} for {self._lock_seconds:g} s; a program other than honed holds it (an SQLite "
+                "shell with an open transaction, or a backup). Nothing was written."
             )
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return StorageError(
-                f"{shown}: {error}. No space left, a quota reached, or a failing disk. The last change was not written, "
-                "all before it is kept; free some space and go on."
+                f"{shown}: {error}. No space left, a quota reached, or a failing disk. The last change was not "
+                "written, all before it is kept; free some space and go on."
             )
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             return StorageReadOnly(
-                f"{shown} cannot be written or opened ({error}). Look at the permissions of the file, of its folder and "
-                f"of {self._path.name}-wal; or use another path."
+                f"{shown} cannot be written or opened ({error}). Look at the permissions of the file, of its folder "
+                f"and of {self._path.name}-wal; or use another path."
             )
         if code == sqlite3.SQLITE_NOTADB:
             return StorageDamaged(f"{shown} is no honed storage: {_kind_of_file(self._path)}. Nothing was changed.")
         if code == sqlite3.SQLITE_NOMEM:
             return StorageError(f"{shown}: out of memory.")
         return StorageDamaged(
-            f"{shown} is damaged ({error}). Copy it before anything else; `sqlite3 {self._path.name} .recover` saves what "
-            "can be read."
+            f"{shown} is damaged ({error}). Copy it before anything else; `sqlite3 {self._path.name} .recover` saves "
+            "what can be read."
         )
 
     def _trouble(self, error: OSError) -> StorageError:
         name = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StorageError(
-                f"{self._shown}: {name}. The last change was not written, all before it is kept; free some space and go on."
+                f"{self._shown}: {name}. The last change was not written, all before it is kept; free some space "
+                "and go on."
             )
         if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
             return StorageError(f"{self._shown}: its file system has no locks ({name}). Use a path on a local disk.")

@@ -45,9 +45,9 @@ def check_local(path: Path, shown: str) -> None:
     kind = network_kind(path)
     if kind is not None:
         raise NetworkFileSystem(
-            f"{shown} would lie on a network file system ({kind}), where SQLite's locks and shared memory do not work "
-            f"and files get damaged. Ways out: a path on a local disk, such as {_writable(path.name)}, when all workers "
-            "run on this machine; or a PostgreSQL storage for many machines."
+            f"{shown} would lie on a network file system ({kind}), where SQLite's locks and shared memory do not work and "
+            f"files get damaged. Ways out: a path on a local disk, such as {_writable(path.name)}, when all workers run "
+            "on this machine; or a PostgreSQL storage for many machines."
         )
 
 

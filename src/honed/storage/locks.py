@@ -4,8 +4,8 @@ The kernel gives a lock back when its process ends, however it ends: nothing her
 
 * ``WriteLock`` is one file beside the storage. SQLite's own waiting lets a busy writer starve the others; this lock is
   polled for a moment and then waited for in the kernel's queue.
-* ``Owners`` is a folder beside the storage with one file for each storage object that owns running trials, locked as long
-  as it lives. Whoever gets a shared lock on such a file knows that its owner is dead, now.
+* ``Owners`` is a folder beside the storage with one file for each storage object that owns running trials, locked as
+  long as it lives. Whoever gets a shared lock on such a file knows that its owner is dead, now.
 
 A child process made by ``fork`` would hold its parent's locks, so every descriptor here is closed in the child.
 """
@@ -93,26 +93,26 @@ class WriteLock:
         self._path = path
         self._shown = shown
         self._seconds = seconds
-        self._mutex = threading.Lock()
-        self._thread = 0  # the one that holds the mutex
+        self._mutex = threading.RLock()
         self._descriptor = -1
         self._signature = _signature()
         _locks.add(self)
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread holds the lock."""
+        return bool(self._mutex._is_owned())  # type: ignore[attr-defined]  # what threading.Condition asks, too
+
     def acquire(self) -> None:
         """Waits for the lock.
+
+        A thread that was interrupted between ``acquire`` and ``release`` (Ctrl-C) may acquire it again.
 
         Raises:
             StorageLocked: nobody gave it back in time.
         """
-        if self._thread == threading.get_ident():
-            raise StorageLocked(
-                f"A call of {self._shown} was interrupted by another call in the same thread (a signal handler?); "
-                "only set a flag there, and write after it."
-            )
         if not self._mutex.acquire(timeout=self._seconds):
             raise StorageLocked(self._message())
-        self._thread = threading.get_ident()
         try:
             if self._descriptor < 0:
                 self._descriptor = self._opened()
@@ -125,8 +125,7 @@ class WriteLock:
 
     def release(self) -> None:
         """Gives the lock back; does nothing in a thread that does not hold it."""
-        if self._thread == threading.get_ident():
-            self._thread = 0
+        while self.is_mine:
             try:
                 _unlock(self._descriptor)
             finally:
@@ -141,8 +140,7 @@ class WriteLock:
 
     def forget(self) -> None:
         """Starts anew in a forked child, where other threads and descriptors are gone."""
-        self._mutex = threading.Lock()
-        self._thread = 0
+        self._mutex = threading.RLock()
         self._descriptor = -1
         self._signature = _signature()
 

@@ -1,7 +1,7 @@
 """Rows of an SQLite storage to records and back.
 
-Decoding is the larger half of reading a long study, so it shares what it can: trials that asked with the same domains get
-one mapping, and empty notes are one object.
+Decoding is the larger half of reading a long study, so it shares what it can: trials that asked with the same domains
+get one mapping, and empty notes are one object.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from honed.storage.rules import FINISHED, floats, from_json, plain, readable, st
 
 STUDY_COLUMNS = "id, name, directions, metrics, seed, summary, space, attributes, created, revision"
 TRIAL_COLUMNS = (
-    "number, domains, state, attempt, params, told, until, checkpoint, parent, note, attributes, cause, message, worker, "
-    "created, started, finished"
+    "number, domains, state, attempt, params, told, until, checkpoint, parent, note, attributes, cause, message, "
+    "worker, created, started, finished"
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
 _CAUSES: dict[str | None, Cause | None] = {None: None, **{cause.value: cause for cause in Cause}}
-WRONG = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)  # what nonsense leads to
+WRONG = (ValueError, TypeError, KeyError, IndexError, OverflowError)  # what nonsense leads to
 
 
 def micros(time: datetime | None) -> int | None:
@@ -52,8 +52,8 @@ def _view(stored: str | None) -> Mapping[str, Any]:
 def damaged(what: str, error: Exception) -> StorageDamaged:
     """The error for contents that no honed has written."""
     return StorageDamaged(
-        f"{what} cannot be read: its contents are damaged ({error!r}). Copy the file before anything else; restore a backup, "
-        "or delete the study."
+        f"{what} cannot be read: its contents are damaged ({error!r}). Copy the file before anything else; restore a "
+        "backup, or delete the study."
     )
 
 
@@ -65,7 +65,10 @@ def _id_list(text: str) -> list[int]:
 
 
 class DomainTable:
-    """The domains of a file: a trial's row has their ids, ``3,4,7``; its record has one mapping for all with these ids."""
+    """The domains of a file.
+
+    A trial's row has their ids, ``3,4,7``; the records of all trials with these ids have one mapping.
+    """
 
     def __init__(self) -> None:
         self._ids: dict[tuple[int, str, Domain], int] = {}

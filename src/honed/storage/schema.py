@@ -1,12 +1,12 @@
 """The tables of an SQLite storage, and how a file of an older honed becomes one of this.
 
-``user_version`` counts the migrations that a file has had. Each is a function that runs in one transaction; a copy of the
-file is made before the first. ``application_id`` says that a file is ours.
+``user_version`` counts the migrations that a file has had. Each is a function that runs in one transaction; a copy of
+the file is made before the first. ``application_id`` says that a file is ours.
 
-The tables: ``counters`` has what changes with every write of a study. ``trials`` and ``reports`` bear the study's revision
-at their last change, with an index on it, so that a delta costs what has changed. ``leases`` has one row for each RUNNING
-trial. Params, notes, attributes and values are JSON text, in which floats are exact and NaN is ``NaN``; times are
-microseconds since 1970 in UTC; a trial's domains are a JSON list of ``domains.id``, in the order of its params.
+The tables: ``counters`` has what changes with every write of a study. ``trials`` and ``reports`` bear the study's
+revision at their last change, with an index on it, so that a delta costs what has changed. ``leases`` has one row for
+each RUNNING trial. Params, notes, attributes and values are JSON text, in which floats are exact and NaN is ``NaN``;
+times are microseconds since 1970 in UTC; a trial's domains are ``domains.id``, in the order of its params.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def prepare(
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise StorageError(
-            f"{shown}: SQLite's write-ahead log does not work here (journal mode {mode!r}): the file system has no shared "
-            "memory. Use a path on a local disk."
+            f"{shown}: SQLite's write-ahead log does not work here (journal mode {mode!r}): the file system has no "
+            "shared memory. Use a path on a local disk."
         )
     if version == len(migrations):
         return
@@ -179,16 +179,19 @@ def prepare(
     )  # the tables stand in the file itself, whatever befalls the log
 
 
-def too_new(connection: sqlite3.Connection, shown: str, known: int = len(MIGRATIONS)) -> StorageTooNew:
+def too_new(
+    connection: sqlite3.Connection, shown: str, known: int = len(MIGRATIONS), *, can_read: bool = True
+) -> StorageTooNew:
     """The error for a file of a later honed."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     try:
         writer = connection.execute("SELECT value FROM meta WHERE key = 'honed'").fetchone()[0]
     except (sqlite3.Error, TypeError):
         writer = "?"
+    reading = " Reading still works: open it with read_only=True." if can_read else ""
     return StorageTooNew(
-        f"{shown}: written by honed {writer} (schema {version}); this is {_honed_version()} (schema {known}). Upgrade with: "
-        "pip install -U honed. Reading still works: open it with read_only=True."
+        f"{shown}: written by honed {writer} (schema {version}); this is {_honed_version()} (schema {known}). "
+        f"Upgrade with: pip install -U honed.{reading}"
     )
 
 

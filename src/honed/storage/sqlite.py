@@ -1,7 +1,7 @@
 """A storage in one SQLite file: safe for many processes of one machine, and after a crash of any of them.
 
-What SQLite needs for that stands in ``connections.py``; who is alive in ``locks.py``; the tables in ``schema.py``. Here are
-the nine verbs, each one transaction: it raises the study's revision by one, and marks the rows it changed with it.
+What SQLite needs for that stands in ``connections.py``; who is alive in ``locks.py``; the tables in ``schema.py``. Here
+are the nine verbs, each one transaction: it raises the study's revision by one, and marks the rows it changed with it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SQLiteStorage:
 
     Args:
         path: where the file lies; on a local disk.
-        durability: ``"full"``: a told result survives a power loss. ``"fast"``: it survives a crash of the process only,
+        durability: ``"full"``: a told result survives a power loss. ``"fast"``: it survives a crash of the process,
             and costs no disk sync.
         read_only: for looking; nothing is written, and no writer waits.
         lock_seconds: the longest wait for the write lock.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import secrets
+import shutil
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -48,6 +52,18 @@ def describe(storage: Storage) -> str:
     if isinstance(storage, MemoryStorage):
         return "memory"
     return type(storage).__name__
+
+
+def beside(storage: Storage) -> Path:
+    """The folder for the checkpoints of a storage's studies: ``honed.db-checkpoints``; a passing one for others.
+
+    The folder of a storage that is no file goes when the process ends.
+    """
+    if isinstance(storage, SQLiteStorage):
+        return storage.path.with_name(storage.path.name + "-checkpoints")
+    folder = Path(tempfile.gettempdir()) / f"honed-{os.getpid()}-{secrets.token_hex(4)}-checkpoints"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _path_of(url: str) -> str:

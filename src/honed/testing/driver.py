@@ -136,12 +136,8 @@ class Driver:
         cause = cause or trial.cause
         state = state or (State.COMPLETE if cause is None else State.FAILED)
         values = None if state is State.FAILED else (trial.value or 0.0,) * len(self.study.directions)
-        self.change(
-            replace(
-                record, state=state, params=trial.params, domains=trial.domains, values=values, reports=(),
-                cause=(cause or Cause.ERROR) if state is State.FAILED else None,
-            )  # fmt: skip
-        )
+        told = replace(record, state=state, params=trial.params, domains=trial.domains, values=values, reports=())
+        self.change(replace(told, cause=(cause or Cause.ERROR) if state is State.FAILED else None))
         return self.history[number]
 
     def change(self, record: TrialRecord, reports: tuple[Report, ...] = ()) -> None:

@@ -55,9 +55,7 @@ class HoldTests(Fixtures):
         assert claimed.until is None
 
     @pytest.mark.parametrize("state", [State.RUNNING, *FINISHED])
-    def test_held_and_finished_trials_cannot_be_claimed(
-        self, storage: Storage, study: int, state: State
-    ) -> None:
+    def test_held_and_finished_trials_cannot_be_claimed(self, storage: Storage, study: int, state: State) -> None:
         trial = add_in(storage, study, state)
         revision = storage.read(study).revision
         assert storage.claim(study, trial.number, worker="w") is None
@@ -123,9 +121,7 @@ class HoldTests(Fixtures):
         assert storage.read(study).lost == ()
         storage.write(study, 0, 1, TOLD)
 
-    def test_trials_of_a_closed_owner_are_lost_at_once(
-        self, storage: Storage, open: Opened, study: int
-    ) -> None:
+    def test_trials_of_a_closed_owner_are_lost_at_once(self, storage: Storage, open: Opened, study: int) -> None:
         dying = open()
         add(storage, study)
         add(dying, study)
@@ -154,9 +150,7 @@ class HoldTests(Fixtures):
     def test_what_is_none_stays_as_it_is(self, storage: Storage, study: int, clock: ManualClock) -> None:
         first = add(storage, study, replace(DRAFT, note={"a": 1, "b": 2}, until=3))
         domains: dict[str, Domain] = {"lr": Float(0, 2), "n": Int(1, 4)}
-        storage.write(
-            study, 0, 1, Update(params={"lr": 0.5, "n": 2}, domains=domains, note={"b": None, "c": [3]})
-        )
+        storage.write(study, 0, 1, Update(params={"lr": 0.5, "n": 2}, domains=domains, note={"b": None, "c": [3]}))
         storage.write(study, 0, 1, Update(attributes={"host": "a"}, checkpoint="c1", until=9, message="slow"))
         storage.write(study, 0, 1, Update(attributes={"gpu": 1}, values=(0.7,)))
         clock.sleep(9)
@@ -191,9 +185,7 @@ class HoldTests(Fixtures):
 
     @pytest.mark.parametrize("before", list(State))
     @pytest.mark.parametrize("after", list(State))
-    def test_the_table_of_states_is_enforced(
-        self, storage: Storage, study: int, before: State, after: State
-    ) -> None:
+    def test_the_table_of_states_is_enforced(self, storage: Storage, study: int, before: State, after: State) -> None:
         trial = add_in(storage, study, before)
         revision = storage.read(study).revision
         if before.is_finished:
@@ -210,9 +202,7 @@ class HoldTests(Fixtures):
         assert storage.read(study).revision == revision
 
     @pytest.mark.parametrize("state", [State.WAITING, State.PAUSED])
-    def test_trials_that_nobody_holds(
-        self, storage: Storage, other: Storage, study: int, state: State
-    ) -> None:
+    def test_trials_that_nobody_holds(self, storage: Storage, other: Storage, study: int, state: State) -> None:
         trial = add_in(storage, study, state)
         for update in (Update(steps={0: {"value": 1.0}}), Update(attributes={"a": 1}), Update()):
             with pytest.raises(StaleLease):
@@ -253,9 +243,7 @@ class HoldTests(Fixtures):
         assert (delta.revision, delta.reports) == (1, ())
         assert delta.trials[0].values is None
 
-    def test_a_message_with_undecodable_characters_is_kept_readable(
-        self, storage: Storage, study: int
-    ) -> None:
+    def test_a_message_with_undecodable_characters_is_kept_readable(self, storage: Storage, study: int) -> None:
         add(storage, study)
         storage.write(study, 0, 1, Update(state=State.FAILED, cause=Cause.ERROR, message="File 'a\udcff.py'"))
         assert record_of(storage, study, 0).message == r"File 'a\udcff.py'"

@@ -17,9 +17,7 @@ from honed.testing.storage_suite.tools import DRAFT, TOLD, Fixtures, ManualClock
 class StudyTests(Fixtures):
     """create_study, studies, delete_study, read."""
 
-    def test_a_study_is_created_once_and_then_found(
-        self, storage: Storage, other: Storage, clock: ManualClock
-    ) -> None:
+    def test_a_study_is_created_once_and_then_found(self, storage: Storage, other: Storage, clock: ManualClock) -> None:
         draft = StudyRecord(
             name="größe 🙂 'x' \"y\" %; --",
             directions=("minimize", "maximize"),
@@ -53,9 +51,7 @@ class StudyTests(Fixtures):
         assert sum(is_new for _, is_new in answers) == 1
         assert len({record.id for record, _ in answers}) == 1
 
-    def test_a_deleted_study_is_gone_for_all_owners(
-        self, storage: Storage, other: Storage, study: int
-    ) -> None:
+    def test_a_deleted_study_is_gone_for_all_owners(self, storage: Storage, other: Storage, study: int) -> None:
         kept = storage.create_study(StudyRecord(name="kept"))[0].id
         add(storage, kept)
         trial = add(other, study)
@@ -90,9 +86,7 @@ class StudyTests(Fixtures):
             storage.read(study + 1)
 
     def test_a_change_of_the_study_itself(self, storage: Storage, other: Storage, study: int) -> None:
-        storage.write(
-            study, None, 0, Update(attributes={"a": 1, "b": {"c": [2]}}, space={"lr": {"type": "float"}})
-        )
+        storage.write(study, None, 0, Update(attributes={"a": 1, "b": {"c": [2]}}, space={"lr": {"type": "float"}}))
         storage.write(study, None, 7, Update(attributes={"a": None, "d": "x"}, values=(1.0,)))
         storage.write(study, None, 0, Update())
         delta = other.read(study)
@@ -106,9 +100,7 @@ class StudyTests(Fixtures):
         add(storage, study)
         assert other.read(study, 2).study is None
 
-    def test_a_delta_has_each_changed_trial_once_by_its_last_change(
-        self, storage: Storage, study: int
-    ) -> None:
+    def test_a_delta_has_each_changed_trial_once_by_its_last_change(self, storage: Storage, study: int) -> None:
         for _ in range(3):
             add(storage, study)
         storage.write(study, 1, 1, Update(attributes={"a": 1}))

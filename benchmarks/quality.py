@@ -1,0 +1,176 @@
+"""How good is what a search finds, for the same cost? honed's methods and Optuna on recorded trainings.
+
+    python benchmarks/quality.py --data FOLDER [--suites lcbench taskset] [--seeds 10] [--methods ASHA "Optuna TPE"]
+
+The cost is the number of steps that are really trained: going on from a checkpoint pays the new steps only, and what a
+stopped trial has trained stays paid. Regret is (best seen - optimum) / (reference - optimum), cut to [0, 1]; the optimum is
+the task's best value at any step, the reference the median final value (TaskSet: chance). Tables are printed and put
+between the markers of docs/benchmarks.md.
+
+The recordings are no part of this repository; see benchmarks/tables/__init__.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.methods import methods
+from benchmarks.players import Mode, Setting
+from benchmarks.scoring import Place, Result, markdown, score
+from benchmarks.tables import SUITES, data_folder, load_suite
+from benchmarks.tables.base import VARIABLE
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
+BASELINE = "ASHA"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All seeds of one method on one task."""
+
+    place: Place
+    task: int
+    method: str
+    seeds: int
+    folder: Path
+    budgets: tuple[int, ...]
+
+
+def run(job: Job) -> list[Result]:
+    """Plays a job's studies."""
+    task, play = load_suite(job.place.suite, job.folder)[job.task], methods()[job.method]
+    results = []
+    for seed in range(job.seeds):
+        mode: Mode = "pool" if job.place.mode == "pool" else "continuous"
+        setting = Setting(seed, job.place.n_workers, max(job.budgets) * task.total_steps, mode)
+        results.append(score(job.place, job.method, task, seed, play(task, setting), job.budgets))
+    return results
+
+
+def jobs_of(arguments: argparse.Namespace, folder: Path) -> list[Job]:
+    """What the command line asks for; the long ones first, so that the processes end together."""
+    jobs = []
+    for name in arguments.suites:
+        suite = SUITES[name]
+        budgets = tuple(b for b in suite.budgets if not arguments.quick or b <= suite.budgets[0] * 10)
+        n_tasks, seeds = len(load_suite(name, folder)), arguments.seeds or suite.seeds
+        for mode in arguments.modes:
+            for n_workers in arguments.workers:
+                place = Place(name, mode, n_workers)
+                for method in arguments.methods:
+                    jobs += [Job(place, i, method, seeds, folder, budgets) for i in range(n_tasks)]
+    return sorted(jobs, key=lambda job: "TPE" not in job.method)
+
+
+def play_all(jobs: Sequence[Job], n_processes: int) -> list[Result]:
+    """The results of all jobs, in any order."""
+    results: list[Result] = []
+    begun = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(n_processes) as pool:
+        for i, done in enumerate(pool.imap_unordered(run, jobs), start=1):
+            results += done
+            if i % 10 == 0 or i == len(jobs):
+                print(f"{i} of {len(jobs)} jobs, {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    return results
+
+
+def tables(results: Sequence[Result]) -> str:
+    """All tables, by suite, mode and workers."""
+    rank = {method: i for i, method in enumerate(methods())}
+    parts = []
+    for place in sorted({result.place for result in results}):
+        mine = [result for result in results if result.place == place]
+        mine.sort(key=lambda result: (rank.get(result.method, len(rank)), result.task, result.seed))
+        suite = SUITES[place.suite]
+        budgets = suite.budgets[: len(mine[0].regrets)]
+        unit = "full trainings" if suite.has_steps else "evaluations"
+        parts.append(markdown(place, mine, budgets, BASELINE if suite.has_steps else "random", unit))
+    return "\n\n".join(parts)
+
+
+def kept(path: Path, jobs: Sequence[Job]) -> list[Result]:
+    """The results of an earlier run, but for what is played now."""
+    now = {(job.place, job.method) for job in jobs}
+    results = map(Result.from_json, json.loads(path.read_text(encoding="utf-8")))
+    return [result for result in results if (result.place, result.method) not in now]
+
+
+def write_document(text: str, command: str, path: Path = DOCUMENT) -> None:
+    """Puts the tables between the markers; without markers at the end."""
+    before = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
+    block = f"{BEGIN}\n\nWritten by `{command}`.\n\n{text}\n\n{END}"
+    if BEGIN in before and END in before:
+        head, rest = before.split(BEGIN, 1)
+        after = head + block + rest.split(END, 1)[1]
+    else:
+        after = f"{before.rstrip()}\n\n{block}\n"
+    path.write_text(after, encoding="utf-8")
+
+
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    known = list(methods())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help=f"the folder with the recordings (default: ${VARIABLE})")
+    parser.add_argument("--suites", nargs="+", default=["lcbench", "taskset"], choices=SUITES)
+    parser.add_argument("--modes", nargs="+", default=["pool"], choices=["pool", "continuous"])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--methods", nargs="+", default=known, choices=known, metavar="METHOD", help=", ".join(known))
+    parser.add_argument("--seeds", type=int, help="studies of each method on each task (default: 10, taskset 20)")
+    parser.add_argument("--quick", action="store_true", help="2 seeds, small budgets only; a look, not a result")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--raw", type=Path, help="also keep every study's result in this JSON file")
+    parser.add_argument("--reuse", type=Path, help="also show what an earlier --raw kept of methods not played now")
+    parser.add_argument("--no-document", action="store_true", help="leave docs/benchmarks.md alone")
+    arguments = parser.parse_args(words)
+    if arguments.quick:
+        arguments.seeds, arguments.no_document = 2, True
+    return arguments
+
+
+def main() -> int:
+    """Runs what the command line asks for."""
+    arguments = parsed()
+    folder = data_folder(arguments.data)
+    if folder is None:
+        print(
+            "The recorded trainings are not here; they are no part of this repository. Name their folder:\n"
+            f"  python benchmarks/quality.py --data FOLDER     or     export {VARIABLE}=FOLDER",
+            file=sys.stderr,
+        )
+        return 2
+    jobs = jobs_of(arguments, folder)
+    results = [] if arguments.reuse is None else kept(arguments.reuse, jobs)
+    results += play_all(jobs, arguments.processes)
+    text = tables(results)
+    print(text)
+    if arguments.raw is not None:
+        arguments.raw.write_text(json.dumps([result.to_json() for result in results]), encoding="utf-8")
+    if not arguments.no_document:
+        write_document(text, command_line(arguments))
+    return 0
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """The command that makes these tables, without anyone's paths."""
+    words = ["python benchmarks/quality.py", "--suites", *arguments.suites, "--modes", *arguments.modes]
+    words += ["--workers", *map(str, arguments.workers)]
+    if arguments.seeds is not None:
+        words += ["--seeds", str(arguments.seeds)]
+    if arguments.reuse is None and list(arguments.methods) != list(methods()):
+        words += ["--methods", *(f'"{method}"' for method in arguments.methods)]
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""A trial that is running here: a plan, a buffer of what was not written yet, and where its training may go.
+
+Params and reports are written together, at the latest after ``FLUSH_SECONDS``. A checkpoint is written first, then one
+write makes it and the reports before it visible: files that no row names do not exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
+from honed.clock import Clock
+from honed.domains import Domain, Scalar
+from honed.errors import CheckpointDamaged, CheckpointNotFound, NoFeasiblePoint, StaleLease
+from honed.events import Listener, Notice
+from honed.history import History
+from honed.outcome import judge, stopped
+from honed.records import Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update
+from honed.samplers.base import Sampler, Stream
+from honed.schedulers.base import Scheduler
+from honed.space import Space
+from honed.storage.base import Storage
+from honed.trial import Resumed
+
+FLUSH_SECONDS = 0.5
+FLUSH_REPORTS = 64
+MOST_DRAWS = 100
+
+Policy = Callable[[History], tuple[Sampler, Scheduler]]
+"""Who decides, given what is known: the same two objects always, or a choice that may change during the study."""
+
+
+class Pace:
+    def is_due(self, now): return True
+    def saved(self, b, e): pass
+
+
+class Link(Protocol):
+    """What a running trial needs of the connection it belongs to."""
+
+    storage: Storage
+    checkpoints: CheckpointStore
+    study: StudyRecord
+    history: History
+    policy: Policy
+    clock: Clock
+    listen: Listener
+    stop_requested: bool
+
+    def is_same(self, asked: Domain, known: Domain) -> bool:
+        """Whether a domain is the one that the study knows."""
+        ...
+
+    def shared(self, domains: Mapping[str, Domain]) -> Mapping[str, Domain]:
+        """One mapping for all trials that asked with the same domains."""
+        ...
+
+    def advise(self, name: str, domain: Domain) -> None:
+        """Tells the user once about a domain that is probably not what was meant."""
+        ...
+
+
+class LiveTrial:
+    """The backend of a running trial.
+
+    Args:
+        link: the connection it belongs to.
+        record: as it was added or claimed, with its reports so far.
+        plan: values that a sampler has proposed.
+        fixed: values that a person, or a former attempt, has set.
+    """
+
+    def __init__(
+        self, link: Link, record: TrialRecord, plan: Mapping[str, Scalar], fixed: Mapping[str, Scalar]
+    ) -> None:
+        self.number = record.number
+        self.decision = Decision.CONTINUE
+        self.is_stale = False
+        self._link = link
+        self._record = record
+        self._plan = plan
+        self._fixed = fixed
+        self._space = link.history.space
+        self._params: dict[str, Scalar] = {}
+        self._domains: dict[str, Domain] = {}
+        self._has_new_params = False
+        self._steps: dict[int, Mapping[str, float]] = {}
+        self._reports = list(record.reports)
+        self._attributes: dict[str, Any] = {}
+        self._note: dict[str, Any] = {}
+        self._flushed = link.clock.monotonic()
+        self._lock = threading.RLock()
+        self._n_steps: int | None = None
+        self._step = 0  # of trial.steps; a loop of one's own leaves it at 0
+        self._was_told_to_stop = False
+        self._resumed: Resumed | None = None
+        self._checkpoint = record.checkpoint
+        self._pace = Pace()
+
+    # -------------------------------------------------------------------------------------------------- values
+
+    def declared(self) -> dict[str, tuple[Domain, Scalar]]:
+        """What the trial has before it asks: the planned values of a declared space, or the given ones."""
+        space, plan = self._space, self._plan
+        values = {name: plan[name] for name in space.declared if name in plan and space[name].contains(plan[name])}
+        if values:
+            self._params = space.active(values)
+            self._domains = {name: space[name] for name in self._params}
+            self._has_new_params = True
+        return {name: (space[name], value) for name, value in self._params.items()}
+
+    def suggest(self, name: str, domain: Domain) -> Scalar:
+        known = self._space.domains.get(name)
+        if known is not None and self._link.is_same(domain, known):
+            is_planned = name in self._plan
+            domain = known
+        else:
+            is_planned = False
+            self._link.advise(name, domain)
+        value = self._plan[name] if is_planned else None
+        if name in self._fixed:
+            value, is_planned = self._given(name, domain)
+        if not is_planned:
+            value = self._draw(name, domain)
+        self._params[name] = value
+        self._domains[name] = domain
+        self._has_new_params = True
+        return value
+
+    def _given(self, name: str, domain: Domain) -> tuple[Scalar, bool]:
+        """A value that a person, or a former attempt, has set: kept if the domain has it."""
+        try:
+            return domain.to_stored(self._fixed[name]), True
+        except ValueError:
+            text = f"Trial {self.number}: the given {name}={self._fixed[name]!r} is not in {domain}; another value is drawn."
+            self._link.listen(Notice(level="warning", text=text))
+            return None, False
+
+    def _draw(self, name: str, domain: Domain) -> Scalar:
+        """One value for a parameter that no plan has: the sampler sees the trial's params so far."""
+        history = self._link.history
+        sampler, _ = self._link.policy(history)
+        alone, own = Space({name: domain}), self._space.with_domains({**self._domains, name: domain})
+        given, rng = dict(self._params), Stream(self._link.study.seed, self.number)
+        for _ in range(MOST_DRAWS):
+            proposal = sampler.suggest(history, alone, rng, given)
+            value = domain.decode(rng.uniform(name))
+            if isinstance(proposal, Suggestion) and name in proposal.params:
+                value = proposal.params[name]
+            if own.is_allowed({**given, name: value}):
+                return value
+            rng = rng.again()
+        raise NoFeasiblePoint(
+            f"Trial {self.number}: none of {MOST_DRAWS} draws of {name!r} from {domain} is allowed beside {given}; "
+            "widen the range, or ask in another order so that the rule can steer an earlier parameter."
+        )
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        link = self._link
+        with self._lock:
+            self._steps[step] = values
+            self._keep(Report(self.number, step, values))
+        is_full = self._n_steps is not None and step >= self._n_steps
+        if not all(math.isfinite(values[name]) for name in link.study.metrics):
+            self.decision = Decision.STOP
+        elif not is_full:  # whoever has reached the last step is complete, whatever a rule says
+            _, scheduler = link.policy(link.history)
+            self.decision = scheduler.decide(link.history, self._as_record())
+        due = link.clock.monotonic() - self._flushed >= FLUSH_SECONDS or len(self._steps) >= FLUSH_REPORTS
+        if due or self.decision is not Decision.CONTINUE:
+            self.flush()
+        return self.should_stop()
+
+    def annotate(self, key: str, value: Any) -> None:
+        with self._lock:
+            self._attributes[key] = value
+
+    def should_stop(self) -> bool:
+        is_at_grant = self._n_steps is None and self._is_granted(self._last_step())
+        answer = self.is_stale or self.decision is not Decision.CONTINUE or self._link.stop_requested or is_at_grant
+        self._was_told_to_stop |= answer
+        return answer
+
+    def begin(self, n_steps: int) -> None:
+        self._n_steps = n_steps
+        if self._record.note.get("n_steps") != n_steps:
+            self._note["n_steps"] = n_steps
+
+    def end_step(self, step: int) -> bool:
+        self._step = step
+        if self.is_stale or self.decision is Decision.STOP or step >= (self._n_steps or math.inf):
+            return False
+        must = self.decision is Decision.PAUSE or self._is_granted(step) or self._link.stop_requested
+        return must or self._pace.is_due(self._link.clock.monotonic())
+
+    def resume(self) -> Resumed:
+        if self._resumed is None:
+            self._resumed = self._find_checkpoint()
+        return self._resumed
+
+    def _find_checkpoint(self) -> Resumed:
+        key, until = self._checkpoint, self._record.until
+        if key is None:
+            return Resumed(until=until)
+        try:
+            return Resumed(parse_key(key).step, self._link.checkpoints.load(key), until)
+        except (CheckpointNotFound, CheckpointDamaged) as error:
+            self._note["n_restarts"] = self._record.note.get("n_restarts", 0) + 1
+            text = f"Trial {self.number} starts again from step 0: {error}"
+            self._link.listen(Notice(level="warning", text=text))
+            return Resumed(until=until)
+
+    @contextlib.contextmanager
+    def checkpoint(self, step: int) -> Iterator[Path]:
+        store, begun = self._link.checkpoints, self._link.clock.monotonic()
+        key = checkpoint_key(self._link.study.id, self.number, step, self._record.attempt)
+        directory = store.new_directory()
+        try:
+            yield directory
+            if key == self._checkpoint:
+                return  # this step is safe already
+            store.save(key, directory)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        before, self._checkpoint = self._checkpoint, key
+        self.flush(Update(checkpoint=key))
+        if not self.is_stale and before is not None and self._is_own(before):
+            store.delete(before)
+        self._pace.saved(begun, self._link.clock.monotonic())
+
+    def _is_own(self, key: str) -> bool:
+        """Whether a checkpoint was written by this trial, not taken over from its parent."""
+        return parse_key(key).number == self.number
+
+    def _is_granted(self, step: int) -> bool:
+        """Whether the training has used up its grant."""
+        return self._record.until is not None and step >= self._record.until
+
+    def _last_step(self) -> int:
+        return self._reports[-1].step if self._reports else 0
+
+    # ------------------------------------------------------------------------------------------------- its end
+
+    def outcome(self, returned: Any) -> Update:
+        """What a training that ended without an exception amounts to: told, paused, or given back."""
+        study, reports = self._link.study, {report.step: report.values for report in self._reports}
+        last = max(self._step, self._last_step())
+        if self._is_cut_short(last):
+            if self.decision is Decision.STOP:
+                return stopped(study, reports)
+            if self.decision is Decision.PAUSE or self._is_granted(last):
+                return Update(state=State.PAUSED, until=last)
+            return Update(state=State.WAITING)
+        return judge(study, reports, returned)
+
+    def _is_cut_short(self, last: int) -> bool:
+        """Whether the training ended because it was told to, before its last step."""
+        if self._n_steps is not None and last >= self._n_steps:
+            return False
+        if self._n_steps is not None and self._is_granted(last):
+            return True
+        return self._was_told_to_stop
+
+    def finish(self, final: Update) -> None:
+        """The last write of this owner.
+
+        Raises:
+            StaleLease: it comes too late.
+        """
+        self.flush(final)
+        if self.is_stale:
+            raise StaleLease(self.number, self._record.attempt)
+        own = self._checkpoint if self._checkpoint is not None and self._is_own(self._checkpoint) else None
+        if own is not None and final.state is not None and final.state.is_finished and not self._is_parent():
+            self._link.checkpoints.delete(own)
+
+    def _is_parent(self) -> bool:
+        """Whether another trial may have to start from this one's checkpoint."""
+        _, scheduler = self._link.policy(self._link.history)
+        return getattr(scheduler, "uses_parents", False)
+
+    def renew(self) -> None:
+        """Called by the thread: writes what is buffered, or just extends the lease."""
+        with self._lock:
+            if self._has_new_params or self._steps or self._attributes or self._note:
+                self.flush()
+                return
+        try:
+            self._link.storage.renew(self._link.study.id, self.number, self._record.attempt)
+        except StaleLease:
+            self.is_stale = True
+
+    def flush(self, update: Update | None = None) -> None:
+        """Writes buffer and ``update`` together; a stale lease is noted, not raised."""
+        with self._lock:
+            changes: dict[str, Any] = {"steps": self._steps, "attributes": self._attributes, "note": self._note}
+            if self._has_new_params:
+                changes |= {"params": dict(self._params), "domains": self._link.shared(dict(self._domains))}
+            whole = Update(**changes) if update is None else replace(update, **changes)
+            try:
+                self._link.storage.write(self._link.study.id, self.number, self._record.attempt, whole)
+            except StaleLease:
+                self.is_stale = True
+            self._has_new_params = False
+            self._steps, self._attributes, self._note = {}, {}, {}
+            self._flushed = self._link.clock.monotonic()
+
+    def _keep(self, report: Report) -> None:
+        """Puts a report into the curve, in order of steps."""
+        if not self._reports or report.step > self._reports[-1].step:
+            self._reports.append(report)
+            return
+        by_step = {known.step: known for known in self._reports} | {report.step: report}
+        self._reports = [by_step[step] for step in sorted(by_step)]
+
+    def _as_record(self) -> TrialRecord:
+        return replace(self._record, params=self._params, domains=self._domains, reports=tuple(self._reports))

@@ -1,0 +1,59 @@
+"""All samplers, bare and wrapped, through the public suite; and one that a user might write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from honed.domains import Scalar
+from honed.history import History
+from honed.records import Suggestion
+from honed.samplers.base import Sampler, Stream
+from honed.samplers.combine import Countable, Distinct, Feasible, Fixed, fit_for_use
+from honed.samplers.grid import Grid
+from honed.samplers.quasirandom import Halton, Sobol
+from honed.samplers.random import Random
+from honed.space import Space
+from honed.testing.sampler_suite import SamplerSuite
+
+
+@dataclass(frozen=True)
+class NearBest:
+    """Twenty lines by a user: a step away from the best trial, at first at random."""
+
+    width: float = 0.2
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
+        best = {} if history.best is None else history.best.params
+        params = {}
+        for name, domain in space.domains.items():
+            value = domain.decode(rng.uniform(name))
+            near = best.get(name)
+            if near is not None and domain.contains(near) and rng.uniform(f"{name}/keep") > self.width:
+                value = near
+            params[name] = value
+        return Suggestion(space.active(params), {"near": None if history.best is None else history.best.number})
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "random": Random(),
+    "sobol": Sobol(),
+    "sobol, plain": Sobol(scramble=False),
+    "halton": Halton(),
+    "halton, plain": Halton(scramble=False),
+    "grid": Grid(points=3),
+    "distinct": Distinct(Random()),
+    "feasible": Feasible(Sobol()),
+    "fixed": Fixed(Random(), {}),
+    "countable": Countable(Grid(), otherwise=Sobol()),
+    "as studies use it": fit_for_use(Halton()),
+    "a user's": NearBest(),
+}
+
+
+class TestSamplers(SamplerSuite):
+    @pytest.fixture(params=SAMPLERS.values(), ids=SAMPLERS.keys())
+    def sampler(self, request: pytest.FixtureRequest) -> Sampler:
+        return request.param
