@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from benchmarks.optuna_players import PRUNERS, optuna_player
 from benchmarks.players import Player, honed_player
+from benchmarks.tables import RowTask
+from honed.schedulers.asha import ASHA
+from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
+from honed.schedulers.halving import SuccessiveHalving
+from honed.schedulers.hyperband import Hyperband
 
 MIN_STEPS, REDUCTION_FACTOR = 3, 3
 
 
+def schedulers() -> dict[str, Callable[[RowTask], Scheduler]]:
+    """Name -> a scheduler of honed for a task."""
+    return {
+        "random": lambda task: Full(),
+        "SHA": lambda task: SuccessiveHalving(min_steps=MIN_STEPS, max_steps=task.total_steps),
+        "ASHA": lambda task: ASHA(min_steps=MIN_STEPS, max_steps=task.total_steps),
+        "Hyperband": lambda task: Hyperband(min_steps=MIN_STEPS, max_steps=task.total_steps),
+        "Hyperband, min 1": lambda task: Hyperband(min_steps=1, max_steps=task.total_steps),
+    }
+
+
 def methods() -> dict[str, Player]:
     """Name -> who plays."""
-    players: dict[str, Player] = {
-        "random": honed_player(lambda task: Full()),
-    }
+    players = {name: honed_player(make) for name, make in schedulers().items()}
     for sampler in ("random", "TPE"):
         for pruner in PRUNERS:
             name = f"Optuna {sampler}" + ("" if pruner == "none" else f" + {pruner}")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks.methods import methods
 from benchmarks.players import Mode, Setting

@@ -113,7 +113,7 @@ class AskTell:
             if again is not None:
                 return again
             sampler, scheduler = self.policy(history)
-            move = scheduler.next(history)
+            move = scheduler.next(history.limited(n_trials))
             if isinstance(move, Start) and n_trials is not None and history.n_counted >= n_trials:
                 if self._may_resume(history):
                     return Wait("paused trials may go on when a running one has reported")

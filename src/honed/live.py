@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
+from honed.checkpoints.pace import Pace, Saved
 from honed.clock import Clock
 from honed.domains import Domain, Scalar
 from honed.errors import CheckpointDamaged, CheckpointNotFound, NoFeasiblePoint, StaleLease
@@ -32,14 +33,10 @@ from honed.trial import Resumed
 FLUSH_SECONDS = 0.5
 FLUSH_REPORTS = 64
 MOST_DRAWS = 100
+PACE = Pace()
 
 Policy = Callable[[History], tuple[Sampler, Scheduler]]
 """Who decides, given what is known: the same two objects always, or a choice that may change during the study."""
-
-
-class Pace:
-    def is_due(self, now): return True
-    def saved(self, b, e): pass
 
 
 class Link(Protocol):
@@ -102,7 +99,7 @@ class LiveTrial:
         self._was_told_to_stop = False
         self._resumed: Resumed | None = None
         self._checkpoint = record.checkpoint
-        self._pace = Pace()
+        self._saved: Saved | None = None
 
     # -------------------------------------------------------------------------------------------------- values
 
@@ -200,7 +197,7 @@ class LiveTrial:
         if self.is_stale or self.decision is Decision.STOP or step >= (self._n_steps or math.inf):
             return False
         must = self.decision is Decision.PAUSE or self._is_granted(step) or self._link.stop_requested
-        return must or self._pace.is_due(self._link.clock.monotonic())
+        return must or PACE.is_due(step, self._saved, self._link.clock.monotonic())
 
     def resume(self) -> Resumed:
         if self._resumed is None:
@@ -233,9 +230,10 @@ class LiveTrial:
             shutil.rmtree(directory, ignore_errors=True)
         before, self._checkpoint = self._checkpoint, key
         self.flush(Update(checkpoint=key))
-        if not self.is_stale and before is not None and self._is_own(before):
+        if not self.is_stale and before is not None and self._is_own(before) and not self._is_needed(before):
             store.delete(before)
-        self._pace.saved(begun, self._link.clock.monotonic())
+        now = self._link.clock.monotonic()
+        self._saved = Saved(step, now, now - begun)
 
     def _is_own(self, key: str) -> bool:
         """Whether a checkpoint was written by this trial, not taken over from its parent."""
@@ -280,13 +278,13 @@ class LiveTrial:
         if self.is_stale:
             raise StaleLease(self.number, self._record.attempt)
         own = self._checkpoint if self._checkpoint is not None and self._is_own(self._checkpoint) else None
-        if own is not None and final.state is not None and final.state.is_finished and not self._is_parent():
+        if own is not None and final.state is not None and final.state.is_finished and not self._is_needed(own):
             self._link.checkpoints.delete(own)
 
-    def _is_parent(self) -> bool:
-        """Whether another trial may have to start from this one's checkpoint."""
-        _, scheduler = self._link.policy(self._link.history)
-        return getattr(scheduler, "uses_parents", False)
+    def _is_needed(self, key: str) -> bool:
+        """Whether another trial is about to start from this checkpoint."""
+        others = (record for record in self._link.history.unfinished if record.parent == self.number)
+        return any(record.checkpoint == key for record in others)
 
     def renew(self) -> None:
         """Called by the thread: writes what is buffered, or just extends the lease."""

@@ -84,12 +84,24 @@ def _counts(history: History) -> list[str]:
     for state in (State.PAUSED, State.WAITING, State.RUNNING):
         if history.count(state):
             lines.append(f"  Number of {state} trials: {history.count(state)}")
+    lines += _epochs(history)
     n_failed = history.count(State.FAILED)
     if n_failed:
         causes = Counter(str(record.cause or "error") for record in history.finished if record.state is State.FAILED)
         listed = ", ".join(f"{n} {cause}" for cause, n in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
         lines.append(f"  Number of failed trials: {n_failed} ({listed})")
     return lines
+
+
+def _epochs(history: History) -> list[str]:
+    """Epochs trained and saved, for studies in which some trainings were not taken to their end."""
+    full = max((record.note.get("n_steps", 0) for record in history), default=0)
+    trained = [record.last_step or 0 for record in history if record.state is not State.WAITING or record.attempt]
+    n_saved = sum(max(full - n, 0) for n in trained)
+    if not full or not n_saved or not history.count(State.PAUSED, State.STOPPED):
+        return []
+    share = n_saved / (full * len(trained))
+    return [f"  Epochs trained: {sum(trained)}, saved against full trainings: {n_saved} ({share:.0%})"]
 
 
 def _nothing_found(history: History, *, failures: bool = True) -> list[str]:

@@ -27,7 +27,7 @@ from honed.report import study_report
 from honed.samplers.base import Sampler
 from honed.samplers.combine import fit_for_use, refuse_empty
 from honed.schedulers.base import Scheduler
-from honed.schedulers.full import Full
+from honed.schedulers.named import named as scheduler_named
 from honed.space import Space
 from honed.storage.base import Storage
 from honed.storage.sqlite import Durability
@@ -180,7 +180,7 @@ class Study:
             objective: trains one configuration; returns its value, or reports it step by step.
             sampler: "auto", "random", "grid", "sobol", "halton", or a Sampler.
             n_trials: total of the study, over all workers and runs; failed trials do not count.
-            scheduler: "auto" or a Scheduler.
+            scheduler: "auto" (every trial to its end), "asha", "hyperband", "median", ..., or a Scheduler.
             timeout: seconds for this run; a training is given back at its next step when the time is up.
             target: end when a value at least as good is found.
             patience: end after so many finished trials without a better value.
@@ -373,9 +373,7 @@ class Study:
             listener(event)
 
     def _policy(self, sampler: str | Sampler, scheduler: str | Scheduler, n_trials: int | None) -> Policy:
-        if isinstance(scheduler, str) and scheduler not in ("auto", "full"):
-            raise ValueError(f"optimize: scheduler={scheduler!r} is unknown; use 'auto', 'full' or a Scheduler")
-        plan: Scheduler = Full() if isinstance(scheduler, str) else scheduler
+        plan = scheduler_named("full" if scheduler == "auto" else scheduler) if isinstance(scheduler, str) else scheduler
         if sampler != "auto":
             chosen = fit_for_use(named(sampler) if isinstance(sampler, str) else sampler)
             return lambda history: (chosen, plan)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honed.checkpoints.states import restore_states, save_states
+from honed.checkpoints.states import kind_of, restore_states, save_states
 from honed.checkpoints.trees import ARRAYS, DOCUMENT, TENSORS
 from honed.errors import CheckpointDamaged, CheckpointTooNew
 
@@ -97,7 +97,7 @@ def test_something_else_in_place_of_tensors(saved, value):
 
 
 def test_an_array_of_objects(saved, bomb):
-    np.savez(saved / ARRAYS, **{str(i): np.array([bomb, None]) for i in range(9)})
+    np.savez(saved / ARRAYS, **{str(i): np.array([bomb, None]) for i in range(9)})  # type: ignore[arg-type]
     assert_refused(saved)
 
 
@@ -182,6 +182,20 @@ def test_documents_that_nobody_writes(saved, changes):
     (saved / DOCUMENT).write_text(json.dumps({**document, **changes}))
     with pytest.raises(CheckpointDamaged):
         restore_states(saved, {"notes": Notes()})
+
+
+@pytest.mark.parametrize("make", [np.random.MT19937, np.random.Philox])
+def test_positions_outside_of_a_generators_state(saved, make):
+    """NumPy would read memory that is not the generator's."""
+    rng = np.random.Generator(make(1))
+    state = rng.bit_generator.state
+    part, name = (state["state"], "pos") if "pos" in state["state"] else (state, "buffer_pos")
+    for position in (-1, 10**6):
+        part[name] = position
+        with pytest.raises(ValueError, match=f"{name}={position} lies outside of a generator's state"):
+            kind_of(rng).put(rng, state)
+    part[name] = 1
+    kind_of(rng).put(rng, state)
 
 
 @pytest.mark.parametrize("raw", ["", "null", "[]", "3", "[" * 100_000, "{" * 1000, '{"arrays": 1e999}'])

@@ -136,7 +136,7 @@ def test_sets_counters_and_default_dicts():
         np.void(b"abc"),
         np.zeros(1, [("a", "<i4"), ("b", ">f8", (2,))])[0],
     ],
-    ids=lambda scalar: repr(scalar),
+    ids=repr,
 )
 def test_numpy_scalars_keep_their_type(scalar):
     assert_same(there_and_back(scalar), scalar)

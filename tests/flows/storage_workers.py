@@ -90,14 +90,17 @@ def poll(path: Path, stop: Event, answers: Any) -> None:
 
 
 def work_until_killed(path: Path, log: Path) -> None:
-    """Runs trials, lost ones first, and notes each told result in a log of its own, synced after the tell."""
+    """Runs trials, lost ones first, and notes each told result in a log of its own, right after the tell."""
     storage = SQLiteStorage(path, durability="fast")  # kill -9 takes no page cache away
     study = storage.create_study(StudyRecord(name="killed"))[0].id
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    revision, paused = 0, set[int]()
     while True:
-        delta = storage.read(study)
-        waiting = [trial.number for trial in delta.trials if trial.state in (State.PAUSED, State.WAITING)]
-        free = [*delta.lost, *waiting]
+        delta = storage.read(study, revision)
+        revision = delta.revision
+        for changed in delta.trials:
+            (paused.add if changed.state is State.PAUSED else paused.discard)(changed.number)
+        free = [*delta.lost, *paused]
         claimed = storage.claim(study, random.choice(free), worker="w") if free else None
         trial = claimed or add_one(storage, study)
         try:
@@ -117,7 +120,6 @@ def run(storage: SQLiteStorage, study: int, trial: TrialRecord, log: int) -> Non
     value = random.random()
     storage.write(study, number, attempt, Update(state=State.COMPLETE, values=(value,)))
     os.write(log, f"told {number} {attempt} {value!r}\n".encode())
-    os.fsync(log)
 
 
 def hold_write_lock(path: Path, held: Event) -> None:

@@ -71,7 +71,7 @@ def studies(draw: st.DrawFn):
     return first, draw(honed_st.delta_lists(before, max_size=6))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(study=studies(), data=st.data())
 def test_one_by_one_equals_all_at_once_and_old_snapshots_stay(study, data: st.DataObject):
     first, deltas = study
@@ -87,7 +87,7 @@ def test_one_by_one_equals_all_at_once_and_old_snapshots_stay(study, data: st.Da
         assert everything(whole) == seen[n]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(study=studies(), other=st.data())
 def test_two_futures_of_one_snapshot_do_not_meet(study, other: st.DataObject):
     first, deltas = study

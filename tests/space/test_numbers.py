@@ -135,7 +135,7 @@ def test_steps_and_factors_are_drawn_equally_often(domain: Domain):
 # ------------------------------------------------------------------------------------------------------- round trips
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(domain=st.one_of(honed_st.floats(), honed_st.ints()), unit=honed_st.UNITS)
 def test_decode_and_encode_are_inverse(domain: Float | Int, unit: float):
     value = domain.decode(unit)
@@ -151,7 +151,7 @@ def test_decode_and_encode_are_inverse(domain: Float | Int, unit: float):
         assert domain.decode(there) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(domain=honed_st.domains(), data=st.data())
 def test_every_domain_survives_json_and_pickle(domain: Domain, data: st.DataObject):
     again = domain_from_json(domain.to_json())
@@ -164,7 +164,7 @@ def test_every_domain_survives_json_and_pickle(domain: Domain, data: st.DataObje
     assert pickle.loads(pickle.dumps(again)) == domain
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(domain=st.one_of(honed_st.floats(), honed_st.ints()), units=st.lists(honed_st.UNITS, min_size=2, max_size=5))
 def test_decode_is_monotone_and_keeps_both_ends(domain: Float | Int, units: list[float]):
     assert all(a <= b for a, b in pairwise(domain.decode(unit) for unit in sorted(units)))

@@ -137,7 +137,7 @@ def test_counting_many_switches_does_not_list_them():
     assert space.n_configurations(most=10**15) == 3**30
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(space=honed_st.spaces(of=honed_st.finite_domains(), max_size=4))
 def test_the_count_is_the_length_of_the_list(space: Space):
     assert space.n_configurations() == sum(1 for _ in space.configurations())
@@ -208,7 +208,7 @@ def test_a_space_prints_its_parts():
 # --------------------------------------------------------------------------------------------------------- as values
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(space=honed_st.spaces())
 def test_a_space_survives_json_pickle_and_copy(space: Space):
     text = json.dumps(space.to_json())
@@ -246,7 +246,7 @@ def test_a_space_cannot_be_changed():
 # -------------------------------------------------------------------------------------------------------- coordinates
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(space=honed_st.spaces(), data=st.data())
 def test_points_of_the_cube_are_active_params_and_back(space: Space, data: st.DataObject):
     units = [data.draw(honed_st.UNITS) for _ in space.domains]

@@ -196,7 +196,16 @@ def kind_of(thing: Any, name: str = "it") -> Kind:
 
 
 def _put_numpy(thing: Any, state: Any) -> None:
-    thing.bit_generator.state = state
+    thing.bit_generator.state = _safe(state)
+
+
+def _safe(state: Any) -> Any:
+    """A state of a bit generator of NumPy, which itself does not look whether positions lie inside its arrays."""
+    inner = state["state"]
+    for part, at, array in ((inner, "pos", inner.get("key")), (state, "buffer_pos", state.get("buffer"))):
+        if at in part and not 0 <= part[at] <= len(array):
+            raise ValueError(f"{at}={part[at]} lies outside of a generator's state")
+    return state
 
 
 def _put_torch(thing: Any, state: Any) -> None:
@@ -213,7 +222,7 @@ _NUMPY_LEGACY = Kind(
     "numpy legacy generator",
     ".get_state()",
     lambda it: it.get_state(legacy=False),
-    lambda it, state: it.set_state(state),
+    lambda it, state: it.set_state(_safe(state)),
 )
 _PYTHON = Kind("random generator", ".getstate()", lambda it: it.getstate(), lambda it, state: it.setstate(state))
 _TORCH = Kind(
@@ -285,12 +294,12 @@ def put_randomness(states: Any, directory: Path) -> None:
     """Puts the global random states back; CUDA devices that this machine lacks are left out."""
     try:
         random.setstate(states["python"])
-        np.random.set_state(states["numpy"])  # noqa: NPY002
+        np.random.set_state(_safe(states["numpy"]))  # noqa: NPY002
         if "torch" in states:
             torch = require("torch", "torch")
             torch.set_rng_state(states["torch"])
             n_devices = torch.cuda.device_count() if "cuda" in states else 0
             for device, state in enumerate(states.get("cuda", [])[:n_devices]):
                 torch.cuda.set_rng_state(state, device)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointDamaged(directory, f"its random states cannot be used ({error})") from error

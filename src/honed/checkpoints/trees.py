@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import struct
 import sys
+import zipfile
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -92,8 +94,7 @@ class Packer:
         """Writes a document of packed trees with all arrays and tensors."""
         files = {"arrays": len(self._arrays), "tensors": len(self._tensors)}
         if self._arrays:
-            with (directory / ARRAYS).open("wb") as file:
-                np.savez(file, **{str(i): array for i, array in enumerate(self._arrays)})  # type: ignore[arg-type]
+            _write_arrays(directory / ARRAYS, self._arrays)
         if self._tensors:
             with (directory / TENSORS).open("wb") as file:
                 require("torch", "torch").save(self._tensors, file)
@@ -208,6 +209,14 @@ def _is_clean(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
+def _write_arrays(path: Path, arrays: list[np.ndarray[Any, Any]]) -> None:
+    """What ``np.savez`` writes, in the version of the format that takes every name of a field, and never a pickle."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        for i, array in enumerate(arrays):
+            with file.open(f"{i}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, version=(3, 0), allow_pickle=False)
+
+
 def _described(value: Any) -> str:
     name = type(value).__name__
     if callable(value) and not isinstance(value, type) and hasattr(value, "__name__"):
@@ -275,7 +284,7 @@ def _read_scalar(node: Mapping[str, Any]) -> Any:
     dtype, raw = np.dtype(str(node["dtype"])), bytes.fromhex(node["hex"])
     if dtype.kind not in _SCALAR_KINDS:
         raise ValueError(f"no dtype of a number: {dtype}")
-    return np.frombuffer(raw, dtype)[0] if raw else np.zeros((), dtype)[()]
+    return np.frombuffer(raw, dtype)[0] if raw and dtype.itemsize else np.zeros((), dtype)[()]
 
 
 def _read_dtype(node: Mapping[str, Any]) -> Any:
@@ -306,7 +315,7 @@ def read(directory: Path) -> tuple[dict[str, Any], Unpacker]:
     """
     try:
         document = json.loads((directory / DOCUMENT).read_text(encoding="ascii"))
-        n_arrays, n_tensors = int(document["arrays"]), int(document["tensors"])
+        n_arrays, n_tensors = operator.index(document["arrays"]), operator.index(document["tensors"])
     except FileNotFoundError:
         raise CheckpointDamaged(directory, f"{DOCUMENT} is missing") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -334,8 +343,11 @@ def _checked(directory: Path, name: str, n: int, reader: Callable[[Path, int], I
 
 
 def _read_arrays(path: Path, n: int) -> list[np.ndarray[Any, Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        return [file[str(i)] for i in range(n)]
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        found = [file[str(i)] for i in range(n)]
+    if not all(isinstance(array, np.ndarray) for array in found):  # members of other kinds come as their bytes
+        raise TypeError("no arrays")
+    return found
 
 
 def _read_tensors(path: Path, n: int) -> list[Any]:

@@ -75,9 +75,8 @@ class Asked:
         ordered = sorted(self._entries, key=lambda name: self._entries[name].first)
         found = {name: self._entries[name].domain for name in ordered}
         for number in sorted(unfinished):
-            for name, domain in unfinished[number].domains.items():
-                if name not in self._names:
-                    found[name] = domain
+            domains = unfinished[number].domains
+            found |= {name: domain for name, domain in domains.items() if name not in self._names}
         return self._declared.with_domains(found) if found else self._declared
 
 

@@ -72,9 +72,9 @@ class History:
 
     def extend(self, delta: Delta) -> History:
         """The history at ``delta.revision``; this one stays as it is."""
-        if not delta.trials and not delta.reports and delta.study is None and self.revision == delta.revision:
-            if self.lost == delta.lost:
-                return self
+        is_old = self.revision == delta.revision and self.lost == delta.lost
+        if is_old and not delta.trials and not delta.reports and delta.study is None:
+            return self
         book = self._book if self._book.revision == self.revision else _Book.forked(self)
         unfinished, counts = self._open.copy(), self._counts.copy()
         is_new = False

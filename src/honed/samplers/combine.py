@@ -199,7 +199,7 @@ def is_allowed(history: History, space: Space, params: Mapping[str, Scalar], giv
     joint = history.space
     if space is not joint and any(joint.domains.get(name) is not domain for name, domain in space.domains.items()):
         joint = joint.with_domains(space.domains)
-    return joint.is_allowed(joint.active({**given, **params}))
+    return joint.is_allowed({**given, **space.active(params)})
 
 
 def refuse_empty(space: Space) -> None:

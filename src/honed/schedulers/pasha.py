@@ -2,7 +2,8 @@
 
 Bohdal et al. 2023, arXiv 2207.06940. It begins with two rungs; the next one opens when the two top rungs rank their common
 trials differently, by more than the noise of their curves: differences at which pairs of curves criss-cross count for
-nothing. When no trial may begin any more the leader is trained to its end, as the paper does. Often a third of ASHA's steps; it loses where late training reorders what the early steps agreed on.
+nothing. Often a third of ASHA's steps; it loses where late training reorders what the early steps agreed on. When no trial
+may begin any more, the leader is trained to its end, as in the paper.
 
 The paper estimates the noise from all curves of the top rung; here it is the best 32 of them, so that a decision stays quick.
 How many rungs are open is read from the trials' grants and reports: a rung once opened stays open.

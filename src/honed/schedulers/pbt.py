@@ -116,7 +116,7 @@ class PBT:
 
     def _unreplaced(self, history: History) -> TrialRecord | None:
         """The first trial that was stopped or failed and that nobody has replaced yet."""
-        lost, n_replaced = history.fold("pbt", lambda: ([], [0]), _learn)
+        lost, n_replaced = history.fold("pbt", _nothing_learnt, _learn)
         n = n_replaced[0] + sum("replaces" in record.note for record in history.unfinished)
         return history[lost[n]] if n < len(lost) else None
 
@@ -179,13 +179,17 @@ def explore(domain: Domain, value: Scalar, rng: random.Random, resample: float, 
     here = domain.encode(value)
     if isinstance(domain, Float | Int) and not domain.log and isinstance(value, int | float):
         target = value * factor if upwards else value / factor
-        moved = domain.decode(min(max(domain.encode(min(max(target, domain.low), domain.high)), 0.0), 1.0))
+        moved: Scalar = domain.decode(domain.encode(min(max(target, domain.low), domain.high)))
     else:
         moved = domain.decode(min(max(here + (_LOG_SHIFT if upwards else -_LOG_SHIFT), 0.0), 1.0))
     n = domain.n_values
     if moved == value and n is not None and n > 1:  # less than one value away
         moved = domain.decode(min(max(here + (1.0 if upwards else -1.0) / (n - 1), 0.0), 1.0))
     return moved
+
+
+def _nothing_learnt() -> tuple[list[int], list[int]]:
+    return [], [0]
 
 
 def _learn(state: tuple[list[int], list[int]], record: TrialRecord) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honed.domains import Scalar
+from honed.history import History
 from honed.records import Cause, Decision, Exhausted, Resume, Start, State, TrialRecord, Wait
 from honed.samplers.base import Proposal, Sampler, Stream
 from honed.schedulers.base import Scheduler
@@ -137,7 +138,7 @@ class _Run:
             if job is not None:
                 return job
             history = self.book.history
-        move = self.scheduler.next(history)
+        move = self.scheduler.next(self.seen())
         match move:
             case Wait():
                 self.reason = f"the scheduler waits: {move.reason}" if move.reason else "the scheduler waits"
@@ -149,6 +150,11 @@ class _Run:
                     self.reason = f"all {self.limits.n_trials} trials were started"
                     return None
                 return self.start(worker, move)
+
+    def seen(self) -> History:
+        """What policies are shown."""
+        n_trials = self.limits.n_trials
+        return self.book.history.limited(None if n_trials == math.inf else int(n_trials))
 
     def start(self, worker: int, move: Start) -> _Job | None:
         history, number = self.book.history, len(self.book.history)
@@ -178,7 +184,7 @@ class _Run:
         domains = space.domains if len(params) == len(space) else {name: space[name] for name in params}
         return TrialRecord(
             number=number, state=State.RUNNING, params=params, domains=domains, attempt=1, until=move.until,
-            parent=move.parent, note=note,
+            parent=move.parent, note={**note, "n_steps": self.task.total_steps},
         )  # fmt: skip
 
     def completed(self, space: Space, params: dict[str, Scalar], rng: Stream) -> dict[str, Scalar]:
@@ -264,7 +270,7 @@ class _Run:
             return "fail"
         if step == self.task.total_steps:
             return "complete"
-        decision = self.scheduler.decide(self.book.history, self.book.history[number])
+        decision = self.scheduler.decide(self.seen(), self.book.history[number])
         if decision is Decision.STOP:
             return "stop"
         return "pause" if decision is Decision.PAUSE or step >= job.until else None

@@ -1,0 +1,120 @@
+"""Samplers against anything hypothesis finds: histories, spaces that change between runs, other processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honed.domains import Domain
+from honed.history import History
+from honed.records import Exhausted, State, Suggestion, TrialRecord, Wait
+from honed.samplers.base import Sampler, Stream
+from honed.samplers.combine import fit_for_use
+from honed.samplers.grid import Grid
+from honed.samplers.quasirandom import Halton, Sobol
+from honed.samplers.random import Random
+from honed.space import Space
+from honed.testing import strategies as honed_st
+from honed.testing.driver import Driver
+
+SAMPLERS: dict[str, Sampler] = {
+    "random": fit_for_use(Random()),
+    "sobol": fit_for_use(Sobol()),
+    "halton": fit_for_use(Halton()),
+    "grid": Grid(points=3),
+}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
+@settings(max_examples=120, deadline=None)
+@given(history=honed_st.histories(), data=st.data())
+def test_any_history_gives_values_of_today(sampler: Sampler, history: History, data: st.DataObject):
+    rng = Stream(data.draw(st.integers(0, 9)), len(history), data.draw(st.integers(0, 2)))
+    answer = sampler.suggest(history, history.space, rng, {})
+    if isinstance(answer, Suggestion):
+        assert all(history.space[name].contains(value) for name, value in answer.params.items())
+    else:
+        assert isinstance(answer, Wait | Exhausted)
+        assert len(history) > 0
+    domain: Domain = data.draw(honed_st.domains())
+    name = data.draw(st.sampled_from(["new", *history.space.domains]))
+    given_ = dict(answer.params) if isinstance(answer, Suggestion) else {}
+    given_.pop(name, None)
+    alone = sampler.suggest(history, Space({name: domain}), rng, given_)
+    if isinstance(alone, Suggestion):
+        assert domain.contains(alone.params[name])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_spaces_that_change_between_runs_are_followed(sampler: Sampler, data: st.DataObject):
+    """Asking never raises, new values are in the new space, old trials still count (declared and discovered)."""
+    space = data.draw(honed_st.spaces(max_size=3))
+    is_declared = data.draw(st.booleans())
+    domains = dict(space.domains)
+    driver = Driver(sampler, None, space=space) if is_declared else Driver(sampler, _asks(domains))
+    for _ in range(data.draw(st.integers(1, 3))):
+        before = len(driver.history)
+        driver.run(before + 3)
+        for params in driver.params[before:]:
+            assert all(space[name].contains(value) for name, value in params.items())
+        assert driver.history.count(State.COMPLETE) == len(driver.history) >= before
+        space = data.draw(honed_st.edits(space))
+        if is_declared:
+            driver.declared = space
+        domains.clear()
+        domains.update(space.domains)
+        driver.restart()
+
+
+def _asks(domains: dict[str, Domain]):
+    def objective(ask) -> float:
+        for name, domain in domains.items():
+            ask(name, domain)
+        return 0.0
+
+    return objective
+
+
+@settings(max_examples=60, deadline=None)
+@given(space=honed_st.spaces(of=honed_st.finite_domains(), max_size=3), seed=st.integers(0, 99), workers=st.integers(1, 4))
+def test_any_finite_space_is_used_up_exactly(space: Space, seed: int, workers: int):
+    size = space.n_configurations()
+    assert size is not None
+    for sampler in (Grid(), fit_for_use(Random())):
+        driver, choose = Driver(sampler, space=space, seed=seed), random.Random(seed)
+        while isinstance(driver.start(), TrialRecord) or driver.started:
+            if driver.started and (len(driver.started) >= workers or choose.random() < 0.4):
+                driver.finish(choose.choice(list(driver.started)))
+            if len(driver.history) == size:
+                break
+            assert len(driver.history) < size
+        assert isinstance(driver.start(), Exhausted)
+        assert len({tuple(params.items()) for params in driver.params}) == size
+
+
+def test_another_process_makes_the_same_suggestions():
+    code = (
+        "import json; from tests.samplers.test_fuzz import SAMPLERS; from honed.testing.driver import Driver; "
+        "from honed.testing.sampler_suite import MIXED, conditional\n"
+        "for sampler in SAMPLERS.values():\n"
+        "    for driver in (Driver(sampler, space=MIXED, seed=4), Driver(sampler, conditional, seed=4)):\n"
+        "        driver.run(15)\n"
+        "        print(json.dumps(driver.params))\n"
+    )
+    outputs = []
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        outputs.append(
+            subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+        )
+    assert outputs[0] == outputs[1]
+    assert len([json.loads(line) for line in outputs[0].splitlines()]) == 2 * len(SAMPLERS)
