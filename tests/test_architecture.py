@@ -33,8 +33,8 @@ FLOORS = {
     for floor, rooms in {
         1: "errors clock optional",
         2: "axis choices domains numbers space progress algorithms checkpoints",
-        3: "records encode lint",
-        4: "history events objectives trial storage",
+        3: "records encode lint backend",
+        4: "history events objectives trial fixed storage",
         5: "samplers schedulers importance auto frame pareto failures outcome worker torch",
         6: "ask_tell live plots report display",
         7: "study supervisor launchers dashboard workflow sweeps integrations compat",
@@ -53,6 +53,7 @@ NEIGHBOURS = {
     ("space", "domains"),
     ("auto", "samplers"),
     ("auto", "schedulers"),
+    ("fixed", "trial"),
     ("ask_tell", "live"),
     ("worker", "outcome"),
     ("worker", "failures"),

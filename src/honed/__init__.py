@@ -21,13 +21,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from honed.domains import Bool, Categorical, Const, Domain, Float, Int, Ordinal
     from honed.errors import Fatal, HonedError, Infeasible
+    from honed.fixed import FixedTrial
     from honed.records import Report, State, TrialRecord
     from honed.samplers.grid import Grid
     from honed.samplers.quasirandom import Halton, Sobol
     from honed.samplers.random import Random
+    from honed.schedulers.additive import AdditiveHalving
+    from honed.schedulers.asha import ASHA, ASHAStopping
+    from honed.schedulers.full import Full
+    from honed.schedulers.halving import SuccessiveHalving
+    from honed.schedulers.hyperband import Hyperband
+    from honed.schedulers.paired import Wilcoxon
+    from honed.schedulers.pasha import PASHA
+    from honed.schedulers.pbt import PBT
+    from honed.schedulers.stopping import Median, Patience, Percentile, Threshold
     from honed.space import Space
     from honed.study import Study, create_space, create_study, delete_study, load_study
-    from honed.trial import FixedTrial, Trial
+    from honed.trial import Trial
 
 __version__ = "0.1.0"
 
@@ -38,7 +48,7 @@ _HOME = {
     "delete_study": "study",
     "Study": "study",
     "Trial": "trial",
-    "FixedTrial": "trial",
+    "FixedTrial": "fixed",
     "TrialRecord": "records",
     "Report": "records",
     "State": "records",
@@ -54,12 +64,30 @@ _HOME = {
     "Grid": "samplers.grid",
     "Sobol": "samplers.quasirandom",
     "Halton": "samplers.quasirandom",
+    "AdditiveHalving": "schedulers.additive",
+    "ASHA": "schedulers.asha",
+    "ASHAStopping": "schedulers.asha",
+    "Full": "schedulers.full",
+    "Hyperband": "schedulers.hyperband",
+    "Median": "schedulers.stopping",
+    "PASHA": "schedulers.pasha",
+    "PBT": "schedulers.pbt",
+    "Patience": "schedulers.stopping",
+    "Percentile": "schedulers.stopping",
+    "SuccessiveHalving": "schedulers.halving",
+    "Threshold": "schedulers.stopping",
+    "Wilcoxon": "schedulers.paired",
     "HonedError": "errors",
     "Infeasible": "errors",
     "Fatal": "errors",
 }
 
 __all__ = [
+    "ASHA",
+    "PASHA",
+    "PBT",
+    "ASHAStopping",
+    "AdditiveHalving",
     "Bool",
     "Categorical",
     "Const",
@@ -67,20 +95,28 @@ __all__ = [
     "Fatal",
     "FixedTrial",
     "Float",
+    "Full",
     "Grid",
     "Halton",
     "HonedError",
+    "Hyperband",
     "Infeasible",
     "Int",
+    "Median",
     "Ordinal",
+    "Patience",
+    "Percentile",
     "Random",
     "Report",
     "Sobol",
     "Space",
     "State",
     "Study",
+    "SuccessiveHalving",
+    "Threshold",
     "Trial",
     "TrialRecord",
+    "Wilcoxon",
     "create_space",
     "create_study",
     "delete_study",

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from honed.backend import Resumed
 from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
 from honed.checkpoints.pace import Pace, Saved
 from honed.clock import Clock
@@ -28,7 +29,6 @@ from honed.samplers.base import Sampler, Stream
 from honed.schedulers.base import Scheduler
 from honed.space import Space
 from honed.storage.base import Storage
-from honed.trial import Resumed
 
 FLUSH_SECONDS = 0.5
 FLUSH_REPORTS = 64

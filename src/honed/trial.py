@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from honed.axis import Log
+from honed.backend import Resumed, TrialBackend
 from honed.checkpoints.states import check_objects, restore_states, save_states
 from honed.clock import SYSTEM_CLOCK, Clock
 from honed.domains import Bool, Categorical, Domain, Float, Int, Ordinal, Scalar
@@ -28,57 +27,7 @@ from honed.progress import Position, Tracked, track
 from honed.records import VALUE
 
 T = TypeVar("T")
-
-
-class TrialBackend(Protocol):
-    """What stands behind a trial."""
-
-    def suggest(self, name: str, domain: Domain) -> Scalar:
-        """The stored value for a parameter that is asked for the first time in this trial."""
-        ...
-
-    def report(self, step: int, values: Mapping[str, float]) -> bool:
-        """Takes the metrics of one step; True when the training should end here."""
-        ...
-
-    def annotate(self, key: str, value: Any) -> None:
-        """Keeps a JSON value with the trial."""
-        ...
-
-    def should_stop(self) -> bool:
-        """Whether the training should end: at its grant, stopped by a rule, out of time, interrupted, or taken over."""
-        ...
-
-    def resume(self) -> Resumed:
-        """Where the training goes on, and how far."""
-        ...
-
-    def begin(self, n_steps: int) -> None:
-        """A training of so many steps begins, or goes on."""
-        ...
-
-    def end_step(self, step: int) -> bool:
-        """A step is done; True when a checkpoint should be written now."""
-        ...
-
-    def checkpoint(self, step: int) -> AbstractContextManager[Path]:
-        """An empty directory that becomes the trial's checkpoint when the block ends without an error."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """Where a training goes on.
-
-    Attributes:
-        step: steps done before; 0 at a fresh start.
-        directory: the checkpoint after that step.
-        until: the step up to which it may go now; None is to its end.
-    """
-
-    step: int = 0
-    directory: Path | None = None
-    until: int | None = None
+FrameLine = tuple[str, int]
 
 
 class Trial:
@@ -362,59 +311,6 @@ class Trial:
     def annotate(self, key: str, value: Any) -> None:
         """Keeps a JSON value with the trial: ``trial.annotate("n_weights", 12_345)``."""
         self._backend.annotate(key, value)
-
-
-FrameLine = tuple[str, int]
-
-
-def FixedTrial(params: Mapping[str, Any], *, metrics: Sequence[str] = (VALUE,)) -> Trial:  # noqa: N802
-    """A trial with given values, to run or test an objective without a study.
-
-    Args:
-        params: name -> value, objects or labels of choices: ``study.best_trial.params`` fits.
-        metrics: names of the objectives, for ``report``.
-
-    Raises:
-        ValueError: (when the objective asks) a value is missing or outside its domain.
-    """
-    return Trial(_FixedBackend(dict(params)), metrics=metrics)
-
-
-class _FixedBackend:
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.params = params
-        self.attributes: dict[str, Any] = {}
-
-    def suggest(self, name: str, domain: Domain) -> Scalar:
-        if name not in self.params:
-            raise ValueError(f"FixedTrial has no value for {name!r}, asked as {domain}.{closest(name, self.params)}")
-        try:
-            return domain.to_stored(self.params[name])
-        except ValueError as error:
-            raise ValueError(f"FixedTrial: {name!r}: {error}") from None
-
-    def report(self, step: int, values: Mapping[str, float]) -> bool:
-        return False
-
-    def annotate(self, key: str, value: Any) -> None:
-        self.attributes[key] = value
-
-    def should_stop(self) -> bool:
-        return False
-
-    def resume(self) -> Resumed:
-        return Resumed()
-
-    def begin(self, n_steps: int) -> None:
-        pass
-
-    def end_step(self, step: int) -> bool:
-        return False
-
-    @contextlib.contextmanager
-    def checkpoint(self, step: int) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory() as directory:  # there is nothing to go on with later
-            yield Path(directory)
 
 
 def _place(line: FrameLine) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
@@ -315,6 +316,17 @@ def test_files_of_dead_owners_are_removed(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == [mine]
     storage.close()
     assert list(folder.iterdir()) == []
+
+
+def test_a_storage_that_nobody_uses_any_more_gives_its_trials_back(tmp_path: Path) -> None:
+    storage, other = (SQLiteStorage(tmp_path / "honed.db") for _ in range(2))
+    study = new_study(other)
+    storage.add(study, Draft(), worker="w")
+    assert other.read(study).lost == ()
+    del storage
+    gc.collect()
+    assert other.read(study).lost == (0,)
+    other.close()
 
 
 def test_a_folder_of_workers_that_somebody_deleted(tmp_path: Path) -> None:

@@ -224,5 +224,5 @@ class SQLiteIsMemory(RuleBasedStateMachine):
 
 TestSQLiteIsMemory = SQLiteIsMemory.TestCase
 TestSQLiteIsMemory.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

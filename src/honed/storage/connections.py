@@ -322,7 +322,8 @@ class Connections:
 
     def start_anew(self) -> None:
         """In the child: nothing of the parent's is used."""
-        _abandoned.extend((self._reader, self._writer))  # never closed here: it would break the parent's locks
+        open_ones = (each for each in (self._reader, self._writer) if each is not None)
+        _abandoned.extend(open_ones)  # the fork came amid a transaction; closing here would break the parent's locks
         self._reader = self._writer = self._wal = None
         self._gates = (threading.RLock(), threading.RLock())
 
@@ -374,7 +375,7 @@ def _kind_of_file(path: Path) -> str:
 
 
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
-_abandoned: list[sqlite3.Connection | None] = []
+_abandoned: list[sqlite3.Connection] = []
 _forking = threading.RLock()
 _shut: list[threading.RLock] = []
 _FORK_SECONDS = 10.0

@@ -6,6 +6,7 @@ are the nine verbs, each one transaction: it raises the study's revision by one,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -75,6 +76,10 @@ class SQLiteStorage:
 
     def __repr__(self) -> str:
         return f"SQLiteStorage({self.shown!r})"
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # half made, or at the end of the interpreter
+            self.close()
 
     # ------------------------------------------------------------------------------------------------------ studies
 

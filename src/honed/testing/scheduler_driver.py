@@ -168,9 +168,7 @@ class Workers:
             self._end(record, State.COMPLETE)
         elif decision is Decision.STOP:
             self._end(record, State.STOPPED)
-        elif decision is Decision.PAUSE or (record.until is not None and step >= record.until):
-            self._pause(record)
-        elif luck > 1 - self.chaos.interrupt:
+        elif decision is Decision.PAUSE or (record.until is not None and step >= record.until) or luck > 1 - self.chaos.interrupt:
             self._pause(record)
 
     # ------------------------------------------------------------------------------------------------ what it saw
