@@ -37,7 +37,7 @@ FLOORS = {
         4: "history events objectives trial fixed storage",
         5: "samplers schedulers importance auto frame pareto failures outcome worker torch",
         6: "ask_tell live plots report display",
-        7: "study supervisor launchers dashboard workflow sweeps integrations compat",
+        7: "study opening supervisor launchers dashboard workflow sweeps integrations compat",
         8: "cli testing",
         9: "__init__ __main__",  # the doors: honed itself, python -m honed
     }.items()
@@ -58,6 +58,7 @@ NEIGHBOURS = {
     ("worker", "outcome"),
     ("worker", "failures"),
     ("report", "plots"),
+    ("opening", "study"),
     ("study", "supervisor"),
     ("study", "launchers"),
     ("supervisor", "launchers"),

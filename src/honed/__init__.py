@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from honed.domains import Bool, Categorical, Const, Domain, Float, Int, Ordinal
     from honed.errors import Fatal, HonedError, Infeasible
     from honed.fixed import FixedTrial
+    from honed.opening import create_space, create_study, delete_study, load_study
     from honed.records import Report, State, TrialRecord
     from honed.samplers.grid import Grid
     from honed.samplers.quasirandom import Halton, Sobol
@@ -36,16 +37,16 @@ if TYPE_CHECKING:
     from honed.schedulers.pbt import PBT
     from honed.schedulers.stopping import Median, Patience, Percentile, Threshold
     from honed.space import Space
-    from honed.study import Study, create_space, create_study, delete_study, load_study
+    from honed.study import Study
     from honed.trial import Trial
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "create_study": "study",
-    "create_space": "study",
-    "load_study": "study",
-    "delete_study": "study",
+    "create_study": "opening",
+    "create_space": "opening",
+    "load_study": "opening",
+    "delete_study": "opening",
     "Study": "study",
     "Trial": "trial",
     "FixedTrial": "fixed",

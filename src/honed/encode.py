@@ -31,10 +31,7 @@ def coordinate(domain: Domain, value: Scalar) -> float:
 
 def coordinates(space: Space, params: Mapping[str, Scalar]) -> list[float]:
     """One coordinate for each name of the space, in its order; NaN where the parameter is not active."""
-    return [
-        coordinate(domain, params[name]) if name in params else INACTIVE
-        for name, domain in space.domains.items()
-    ]
+    return [coordinate(domain, params[name]) if name in params else INACTIVE for name, domain in space.domains.items()]
 
 
 def params_at(space: Space, units: Sequence[float]) -> dict[str, Scalar]:

@@ -188,7 +188,7 @@ def test_documents_that_nobody_writes(saved, changes):
 def test_positions_outside_of_a_generators_state(saved, make):
     """NumPy would read memory that is not the generator's."""
     rng = np.random.Generator(make(1))
-    state = rng.bit_generator.state
+    state: Any = rng.bit_generator.state
     part, name = (state["state"], "pos") if "pos" in state["state"] else (state, "buffer_pos")
     for position in (-1, 10**6):
         part[name] = position

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,15 @@ class Training:
         return repr((self.trace, weights, states, self.schedule.state_dict(), torch.rand(3).tolist(), random.random()))
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks are slower with many, above all beside other processes."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 def make_data() -> tuple[Any, Any]:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(32, 6, generator=generator), torch.randint(0, 3, (32,), generator=generator)
@@ -105,7 +114,7 @@ def make_data() -> tuple[Any, Any]:
 
 def uninterrupted(directory: Path, *how: Any) -> tuple[str, list[int]]:
     """What a whole training amounts to, and the length of its trace after each epoch; saved after every epoch."""
-    training, lengths = Training(*how, seed=1), []
+    training, lengths = Training(*how, 1), list[int]()
     store = DirectoryStore(directory)
     for epoch in range(N_EPOCHS + 1):
         place = store.new_directory()
@@ -118,7 +127,7 @@ def uninterrupted(directory: Path, *how: Any) -> tuple[str, list[int]]:
 
 
 def resumed(directory: Path, epoch: int, *how: Any, trace: list[Any]) -> str:
-    training = Training(*how, seed=99)
+    training = Training(*how, 99)
     training.epoch()  # it has gone another way
     assert restore_states(DirectoryStore(directory).load(checkpoint_key(1, 0, epoch, 1)), training.objects()) == epoch
     training.trace = trace
@@ -133,7 +142,7 @@ def resumed(directory: Path, epoch: int, *how: Any, trace: list[Any]) -> str:
 def test_it_goes_on_bit_for_bit_after_every_epoch(tmp_path, optimizer, schedule, own_generator):
     how = (optimizer, schedule, own_generator)
     whole, lengths = uninterrupted(tmp_path, *how)
-    alone = Training(*how, seed=1)
+    alone = Training(*how, 1)
     for _ in range(N_EPOCHS):
         alone.epoch()
     assert alone.everything() == whole, "saving has changed the training"
@@ -149,7 +158,9 @@ def test_in_another_process(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
+import torch
 from tests.checkpoints.test_resume import resumed
+torch.set_num_threads(1)
 sys.stdout.write(resumed(Path({str(tmp_path)!r}), 2, *{how!r}, trace=[]))
 """
     run = subprocess.run(

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from honed.domains import Scalar
 from honed.samplers.base import Sampler
 from honed.samplers.combine import fit_for_use
 from honed.samplers.grid import Grid
@@ -30,7 +30,7 @@ SAMPLERS: dict[str, Sampler] = {
 N = 20
 
 
-def first_suggestions(sampler: Sampler, seed: int) -> dict[str, list[dict[str, Scalar]]]:
+def first_suggestions(sampler: Sampler, seed: int) -> dict[str, list[dict[str, Any]]]:
     declared, discovered = Driver(sampler, space=MIXED, seed=seed), Driver(sampler, conditional, seed=seed)
     declared.run(N)
     discovered.run(N)

@@ -15,7 +15,7 @@ from honed.domains import Bool, Categorical, Domain, Float, Int
 from honed.encode import coordinates
 from honed.errors import TrialNotFound
 from honed.history import STATES, History
-from honed.records import Cause, Delta, Report, State, StudyRecord, TrialRecord
+from honed.records import Cause, Delta, Direction, Report, State, StudyRecord, TrialRecord
 from honed.space import Space
 from honed.testing import strategies as honed_st
 
@@ -41,6 +41,10 @@ def asked(number: int, domains: dict[str, Domain], state: State = State.COMPLETE
     return TrialRecord(number=number, state=state, params=params, domains=domains, values=values)
 
 
+def number_of_best(h: History) -> int | None:
+    return None if h.best is None else h.best.number
+
+
 def everything(h: History) -> dict:
     """All that a policy can see of a history."""
     columns, curves = h.columns, h.curves()
@@ -53,7 +57,7 @@ def everything(h: History) -> dict:
         "curves": [a.tobytes() for a in (curves.numbers, curves.steps, curves.losses)],
         "other": [a.tobytes() for a in (h.curves("train_loss").numbers, h.curves("train_loss").losses)],
         "counts": [h.count(state) for state in State],
-        "rest": (len(h), h.n_finished, h.n_counted, h.lost, h.revision, h.best and h.best.number),
+        "rest": (len(h), h.n_finished, h.n_counted, h.lost, h.revision, number_of_best(h)),
     }
 
 
@@ -66,7 +70,7 @@ def studies(draw: st.DrawFn):
     space = draw(honed_st.spaces(max_size=3))
     before = draw(st.one_of(st.just(space), honed_st.edits(space)))
     declared = space if draw(st.booleans()) else None
-    direction = draw(st.sampled_from(["minimize", "maximize"]))
+    direction: Direction = draw(st.sampled_from(("minimize", "maximize")))
     first = History.empty(replace(STUDY, directions=(direction,)), declared)
     return first, draw(honed_st.delta_lists(before, max_size=6))
 
@@ -176,13 +180,13 @@ def test_the_best_is_the_first_of_the_best_and_never_nan(direction, values, best
     for number, value in enumerate(values):
         record = trial(number, State.FAILED if value is None else State.COMPLETE, value)
         h = h.extend(Delta(revision=number + 1, trials=(record,)))
-    assert (h.best.number if h.best else None) == best
+    assert number_of_best(h) == best
 
 
 def test_the_older_of_equals_is_best_in_any_order_of_finishing():
     h = history(trial(0, State.RUNNING), trial(1, value=2.0))
-    assert h.best.number == 1
-    assert h.extend(Delta(revision=2, trials=(trial(0, value=2.0),))).best.number == 0
+    assert number_of_best(h) == 1
+    assert number_of_best(h.extend(Delta(revision=2, trials=(trial(0, value=2.0),)))) == 0
 
 
 def test_columns_hold_coordinates_and_losses_turned_to_smaller_is_better():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -13,7 +14,7 @@ from honed.domains import Bool, Categorical, Float, Int, Ordinal, Scalar
 from honed.errors import NoFeasiblePoint
 from honed.history import History
 from honed.records import Exhausted, State, StudyRecord, Suggestion, TrialRecord, Wait
-from honed.samplers.base import Stream
+from honed.samplers.base import Sampler, Stream
 from honed.samplers.combine import Countable, Distinct, Feasible, Fixed, feasible_share, fit_for_use, refuse_empty
 from honed.samplers.grid import Grid
 from honed.samplers.quasirandom import Halton, Sobol
@@ -23,7 +24,7 @@ from honed.testing.driver import Driver
 
 SQUARE = Space(a=Int(0, 8), b=Int(0, 8))
 MIXED = Space(model=Categorical(["baseline", "net"]), lr=Float(1e-4, 1, log=True).when(model="net"))
-PEERS = [Random(), Sobol(), Halton(), Sobol(scramble=False)]
+PEERS: list[Sampler] = [Random(), Sobol(), Halton(), Sobol(scramble=False)]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ def moving(ask) -> float:
     a = ask("a", Int(0, 3))
     b = ask("b", Int(0, a + 1))
     return float(ask("c", Bool())) if b == 2 else float(b)
+
+
+def proposed(sampler: Sampler, history: History, space: Space, number: int, **given: Any) -> dict[str, Any]:
+    answer = sampler.suggest(history, space, Stream(0, number), given)
+    assert isinstance(answer, Suggestion)
+    return dict(answer.params)
 
 
 def cells(driver: Driver) -> list[tuple]:
@@ -166,23 +173,20 @@ def test_none_is_forbidden_in_a_thousand(sampler):
     space = Space(a=Float(0, 100), b=Float(0, 100), n=Int(1, 9)).forbid(lambda p: p["a"] + p["b"] > 60)
     history = History.empty(StudyRecord(name="s"), space)
     for number in range(1000):
-        answer = Feasible(sampler).suggest(history, space, Stream(0, number), {})
-        assert space.is_allowed(answer.params)
+        assert space.is_allowed(proposed(Feasible(sampler), history, space, number))
 
 
 def test_a_stubborn_sampler_is_replaced_by_random_draws():
     space = SQUARE.forbid(lambda p: p["a"] == 4)
     history = History.empty(StudyRecord(name="s"), space)
-    answer = Feasible(Stubborn({"a": 4, "b": 4})).suggest(history, space, Stream(0, 0), {})
-    assert space.is_allowed(answer.params)
+    assert space.is_allowed(proposed(Feasible(Stubborn({"a": 4, "b": 4})), history, space, 0))
 
 
 def test_a_single_parameter_is_steered_by_what_the_trial_has():
     rules = Space().forbid(lambda p: p["a"] + p["b"] > 10)
     history = History.empty(StudyRecord(name="s"), rules)
     for number in range(50):
-        answer = Feasible(Random()).suggest(history, Space(b=Float(0, 10)), Stream(0, number), {"a": 9.0})
-        assert answer.params["b"] <= 1.0
+        assert proposed(Feasible(Random()), history, Space(b=Float(0, 10)), number, a=9.0)["b"] <= 1.0
 
 
 def test_a_space_without_an_allowed_point_is_refused_with_the_rules_share():

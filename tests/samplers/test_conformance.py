@@ -54,6 +54,6 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 class TestSamplers(SamplerSuite):
-    @pytest.fixture(params=SAMPLERS.values(), ids=SAMPLERS.keys())
+    @pytest.fixture(params=list(SAMPLERS.values()), ids=list(SAMPLERS))
     def sampler(self, request: pytest.FixtureRequest) -> Sampler:
         return request.param

@@ -148,9 +148,7 @@ def test_trials_of_other_samplers_count_where_they_hit_a_cell():
     driver = Driver(Grid(points=3), space=Space(x=Float(0, 1)))
     for number, x in enumerate([0.5, 0.123]):
         params, domains = {"x": x}, {"x": Float(0, 1)}
-        driver.change(
-            TrialRecord(number=number, state=State.COMPLETE, params=params, domains=domains, values=(1.0,))
-        )
+        driver.change(TrialRecord(number=number, state=State.COMPLETE, params=params, domains=domains, values=(1.0,)))
     driver.run(100)
     assert sorted(params["x"] for params in driver.params) == [0.0, 0.123, 0.5, 1.0]
 

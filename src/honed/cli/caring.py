@@ -18,11 +18,12 @@ import click
 from honed.cli.app import EXIT_FAILED, EXIT_NOT_FOUND, fail, json_option, plain_errors, storage_option
 from honed.clock import SYSTEM_CLOCK
 from honed.errors import StorageError
+from honed.opening import load_study
 from honed.records import State
 from honed.storage.base import Storage
 from honed.storage.filesystem import network_kind
 from honed.storage.url import open_storage
-from honed.study import Study, load_study
+from honed.study import Study
 
 
 @click.command()

@@ -12,10 +12,11 @@ import click
 from honed.cli.app import json_option, plain_errors, storage_option
 from honed.errors import TrialNotFound
 from honed.history import History
+from honed.opening import load_study
 from honed.records import State, TrialRecord
 from honed.report import study_report, trials_table
 from honed.storage.url import open_storage
-from honed.study import Study, load_study
+from honed.study import Study
 
 
 def open_study(name: str | None, storage: str) -> Study:

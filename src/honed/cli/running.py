@@ -17,7 +17,7 @@ from honed.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, fail, json_option, stor
 from honed.cli.looking import trial_json
 from honed.errors import StorageError, StudyMismatch, TooManyFailures, closest
 from honed.events import Event, RunEnded
-from honed.study import create_study
+from honed.opening import create_study
 
 EXIT_STORAGE = 3
 

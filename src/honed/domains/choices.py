@@ -62,9 +62,7 @@ class Categorical(Domain):
     _choices: _Choices = field(repr=False, compare=False)
     _cumulative: tuple[float, ...] = field(repr=False, compare=False)
 
-    def __init__(
-        self, choices: Sequence[Any] | Mapping[str, Any], *, weights: Sequence[float] | None = None
-    ) -> None:
+    def __init__(self, choices: Sequence[Any] | Mapping[str, Any], *, weights: Sequence[float] | None = None) -> None:
         found = _labelled("Categorical", choices)
         object.__setattr__(self, "labels", found.labels)
         object.__setattr__(self, "_types", tuple(map(type, found.labels)))
@@ -195,9 +193,7 @@ def _labelled(kind: str, choices: Any) -> _Choices:
     index: dict[tuple[type, Scalar], int] = {}
     for i, label in enumerate(labels):
         if index.setdefault((type(label), label), i) != i:
-            raise ValueError(
-                f"{kind}: {label!r} stands twice among the choices; remove one, or use {{label: object}}"
-            )
+            raise ValueError(f"{kind}: {label!r} stands twice among the choices; remove one, or use {{label: object}}")
     return _Choices(tuple(labels), objects, index)
 
 

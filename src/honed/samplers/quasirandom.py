@@ -50,4 +50,6 @@ def _suggest(
         return Suggestion(space.active(drawn))
     places = dict(dimensions(history, space, given))
     units = point(kind, rng.seed if scramble else None, rng.number, max(places.values(), default=0) + 1)
-    return Suggestion(space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()}))
+    return Suggestion(
+        space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()})
+    )

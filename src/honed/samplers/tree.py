@@ -122,7 +122,9 @@ class Tree:
             if not self._elsewhere:
                 return None
             tried = (frozenset({**params, name: value}.items()) in self._elsewhere for value in values)
-            return [(value, Status.CLOSED if known else Status.FREE) for value, known in zip(values, tried, strict=True)]
+            return [
+                (value, Status.CLOSED if known else Status.FREE) for value, known in zip(values, tried, strict=True)
+            ]
         cells = [level.cell(value) for value in values]
         status = [Status.FREE if cell is None else node.status_of(cell) for cell in cells]
         return list(zip(values, status, strict=True))
@@ -319,7 +321,9 @@ class Tree:
                 rest = next((name for name in record.params if name not in used), None)
                 is_known = rest is not None and has_asked_all and rest in record.domains and not node.is_leaf
                 if not is_known:
-                    self._settle(claim, node, self.is_end(node, used) or (has_asked_all and rest is None and bool(used)))
+                    self._settle(
+                        claim, node, self.is_end(node, used) or (has_asked_all and rest is None and bool(used))
+                    )
                     return
                 assert rest is not None
                 level = node.level = self._level(rest, record.domains[rest])
@@ -373,9 +377,7 @@ def used_up(n: int) -> str:
     return f"All {n:,} configurations tried"
 
 
-def tree_of(
-    history: History, space: Space, given: Mapping[str, Scalar], number: int, cells_of: CellsOf
-) -> Tree:
+def tree_of(history: History, space: Space, given: Mapping[str, Scalar], number: int, cells_of: CellsOf) -> Tree:
     """The tree of a study as its history knows it, seen from trial ``number``.
 
     Args:
@@ -388,7 +390,9 @@ def tree_of(
     if space is not joint and is_joint(history, space, given):
         held = {name: domain for name, domain in space.domains.items() if joint.domains.get(name) is not domain}
     tree = history.fold(
-        ("tree", cells_of, tuple(held.items())), lambda: Tree(declared, {**declared.domains, **held}, cells_of), Tree.add
+        ("tree", cells_of, tuple(held.items())),
+        lambda: Tree(declared, {**declared.domains, **held}, cells_of),
+        Tree.add,
     )
     tree.sync(history, number)
     return tree

@@ -173,7 +173,7 @@ class Driver:
         self.history = History.empty(self.study, self.declared).extend(whole)
 
     @property
-    def params(self) -> list[dict[str, Scalar]]:
+    def params(self) -> list[dict[str, Any]]:
         """The params of all trials by number; for trials in flight, what they have asked for."""
         found = {record.number: dict(record.params) for record in self.history}
         return [found[n] if n not in self.started else self.started[n].params for n in sorted(found)]

@@ -1,0 +1,123 @@
+"""Creating, reopening and deleting studies, by name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from honed.clock import SYSTEM_CLOCK
+from honed.errors import StudyMismatch, StudyNotFound
+from honed.objectives import objectives
+from honed.records import Direction, StudyRecord, Summary, Update
+from honed.samplers.combine import refuse_empty
+from honed.space import Space
+from honed.storage.base import Storage
+from honed.storage.sqlite import Durability
+from honed.storage.url import describe, open_storage
+from honed.study import Study
+
+
+def create_study(
+    name: str = "study",
+    *,
+    storage: str | os.PathLike[str] | Storage | None = None,
+    direction: Direction | None = None,
+    metric: str | None = None,
+    directions: Sequence[Direction] | None = None,
+    metrics: Sequence[str] | None = None,
+    space: Space | None = None,
+    seed: int | None = None,
+    summary: Summary = "best",
+    durability: Durability = "full",
+    checkpoints: str | os.PathLike[str] | None = None,
+) -> Study:
+    """A new study, or the existing one of that name: the same line creates it and later reopens it.
+
+    Args:
+        name: of the study inside its storage.
+        storage: a file (``./honed.db`` by default), ``"memory"``, or a Storage.
+        direction: "minimize" or "maximize"; by default taken from the metric's name (``val_loss``, ``error`` are minimised,
+            ``accuracy``, ``auc``, ``f1`` maximised), and "minimize" without a metric.
+        metric: name of what the objective returns or reports first.
+        directions, metrics: the same for several objectives.
+        space: a declared search space; without it the objective's ``trial.suggest_*`` calls define it.
+        seed: of everything random; drawn and stored when it is not given.
+        summary: a trial's value is the "best" or the "last" of its reported ones.
+        durability: "full": a told result survives power loss; "fast": it survives a crash of the process.
+        checkpoints: folder for the states of paused trainings; by default beside the storage (``honed.db-checkpoints``).
+
+    Raises:
+        StudyMismatch: the study exists with other directions, metrics or summary.
+    """
+    names, goals = objectives(direction, metric, directions, metrics)
+    if summary not in ("best", "last"):
+        raise ValueError(f"create_study: summary={summary!r} is unknown; use 'best' or 'last'")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise ValueError(f"create_study: seed={seed!r} must be a whole number of at least 0")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"create_study: name={name!r} must be a text of at least one letter")
+    if space is not None:
+        refuse_empty(space)
+    draft = StudyRecord(
+        name=name,
+        directions=goals,
+        metrics=names,
+        seed=secrets.randbits(32) if seed is None else seed,
+        summary=summary,
+        space=None if space is None else space.to_json(),
+        created=SYSTEM_CLOCK.now(),
+    )
+    opened = open_storage(storage, durability=durability)
+    record, is_new = opened.create_study(draft)
+    study = Study(opened, record, space, checkpoints)
+    if not is_new:
+        _compare(draft, record, seed, space, study)
+        study.say(f"Using an existing study with name '{name}' instead of creating a new one.")
+    return study
+
+
+def create_space(name: str = "study", **settings: Any) -> Study:
+    """The same as ``create_study``, under the name that the lecture's general code gives it."""
+    return create_study(name, **settings)
+
+
+def load_study(name: str | None = None, *, storage: str | os.PathLike[str] | Storage | None = None) -> Study:
+    """An existing study; the name may be left out where the storage holds just one.
+
+    Raises:
+        StudyNotFound: none of that name; the message lists what is there.
+    """
+    opened = open_storage(storage)
+    records = opened.studies()
+    found = [record for record in records if name in (record.name, None)]
+    if len(found) != 1:
+        raise StudyNotFound(name or "(no name given)", describe(opened), [record.name for record in records])
+    return Study(opened, found[0])
+
+
+def delete_study(name: str, *, storage: str | os.PathLike[str] | Storage | None = None) -> None:
+    """Removes a study with all its trials, for good."""
+    study = load_study(name, storage=storage)
+    study.storage.delete_study(study.record.id)
+
+
+def _compare(draft: StudyRecord, record: StudyRecord, seed: int | None, space: Space | None, study: Study) -> None:
+    """Refuses to join a study that means something else; takes over a changed space and says so."""
+    for field in ("directions", "metrics", "summary"):
+        mine, theirs = getattr(draft, field), getattr(record, field)
+        if mine != theirs:
+            raise StudyMismatch(
+                f"Study {record.name!r} exists with {field}={_plain(theirs)}, and this call says {_plain(mine)}. Use the same, "
+                "another name, or delete it: honed delete " + record.name
+            )
+    if seed is not None and seed != record.seed:
+        study.say(f"Study '{record.name}' keeps its seed {record.seed}; seed={seed} is for new studies.")
+    if space is not None and record.space != draft.space:
+        study.storage.write(record.id, None, 0, Update(space=draft.space))
+        study.say(f"Space changed: {space.changes_from(record.space)}. Old trials stay.")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
