@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from benchmarks.optuna_players import PRUNERS, optuna_player
@@ -12,18 +13,23 @@ from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
 from honed.schedulers.halving import SuccessiveHalving
 from honed.schedulers.hyperband import Hyperband
+from honed.schedulers.pasha import PASHA
+from honed.schedulers.stopping import EpochRule, Median
 
-MIN_STEPS, REDUCTION_FACTOR = 3, 3
+MIN_STEPS = 3
 
 
 def schedulers() -> dict[str, Callable[[RowTask], Scheduler]]:
-    """Name -> a scheduler of honed for a task."""
+    """Name -> a scheduler of honed for a task; the factor is 3 everywhere, Hyperband's smallest first rung is 1 step."""
     return {
         "random": lambda task: Full(),
+        "3-Epoch": lambda task: EpochRule(k=3),
+        "5-Epoch": lambda task: EpochRule(k=5),
+        "Median": lambda task: Median(min_steps=max(MIN_STEPS, math.ceil(0.05 * task.total_steps))),
         "SHA": lambda task: SuccessiveHalving(min_steps=MIN_STEPS, max_steps=task.total_steps),
         "ASHA": lambda task: ASHA(min_steps=MIN_STEPS, max_steps=task.total_steps),
-        "Hyperband": lambda task: Hyperband(min_steps=MIN_STEPS, max_steps=task.total_steps),
-        "Hyperband, min 1": lambda task: Hyperband(min_steps=1, max_steps=task.total_steps),
+        "PASHA": lambda task: PASHA(min_steps=MIN_STEPS, max_steps=task.total_steps),
+        "Hyperband": lambda task: Hyperband(max_steps=task.total_steps),
     }
 
 

@@ -30,7 +30,7 @@ PRUNERS: dict[str, Callable[[Any, int], Any]] = {
         min_resource=MIN_STEPS, reduction_factor=REDUCTION_FACTOR
     ),
     "Hyperband": lambda optuna, total: optuna.pruners.HyperbandPruner(
-        min_resource=MIN_STEPS, max_resource=total, reduction_factor=REDUCTION_FACTOR
+        min_resource=1, max_resource=total, reduction_factor=REDUCTION_FACTOR
     ),
 }
 

@@ -32,11 +32,11 @@ FLOORS = {
     room: floor
     for floor, rooms in {
         1: "errors clock optional",
-        2: "axis choices domains numbers space progress algorithms checkpoints",
+        2: "domains numbers space progress algorithms checkpoints",
         3: "records encode lint backend",
         4: "history events objectives trial fixed storage",
         5: "samplers schedulers importance auto frame pareto failures outcome worker torch",
-        6: "ask_tell live plots report display",
+        6: "ask_tell live tidy plots report display",
         7: "study opening supervisor launchers dashboard workflow sweeps integrations compat",
         8: "cli testing",
         9: "__init__ __main__",  # the doors: honed itself, python -m honed
@@ -47,14 +47,13 @@ FLOORS = {
 # On the same floor a room may import itself, and these: (who, whom).
 NEIGHBOURS = {
     ("optional", "errors"),
-    ("choices", "axis"),
-    ("domains", "axis"),
-    ("domains", "choices"),
     ("space", "domains"),
     ("auto", "samplers"),
     ("auto", "schedulers"),
     ("fixed", "trial"),
     ("ask_tell", "live"),
+    ("ask_tell", "tidy"),
+    ("tidy", "live"),
     ("worker", "outcome"),
     ("worker", "failures"),
     ("report", "plots"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.checkpoints.base import CheckpointStore
+from honed.checkpoints.collect import unreferenced
 from honed.clock import Clock
 from honed.domains import Domain, Scalar
 from honed.errors import HonedError, StaleLease
@@ -38,6 +39,7 @@ from honed.records import (
 from honed.samplers.base import Sampler, Stream
 from honed.space import Space
 from honed.storage.base import MOST_ATTEMPTS, RENEW_SECONDS, Storage
+from honed.tidy import Tidy
 from honed.trial import Trial
 
 
@@ -60,6 +62,7 @@ class AskTell:
         listen: receives notices for the user.
         space: the declared space with its objects and rules.
         checkpoints: where the states of paused trainings lie.
+        checkpoint_budget: bytes that they may take.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class AskTell:
         clock: Clock,
         listen: Listener,
         checkpoints: CheckpointStore,
+        checkpoint_budget: int | None = None,
         space: Space | None = None,
     ) -> None:
         self.storage = storage
@@ -84,6 +88,7 @@ class AskTell:
         self.history = History.empty(study, space)
         self.held: dict[int, LiveTrial] = {}
         self.stop_requested = False
+        self._tidy = Tidy(self, checkpoint_budget)
         self._keeper: threading.Thread | None = None
         self._closing = threading.Event()
         self._is_fresh = False
@@ -145,20 +150,23 @@ class AskTell:
         return None
 
     def _reclaim(self, history: History) -> Trial | None:
-        """Takes over a trial whose worker died; after ``MOST_ATTEMPTS`` deaths it is given up."""
+        """Takes over a trial whose worker died; after ``MOST_ATTEMPTS`` deaths at the same checkpoint it is given up."""
         for number in history.lost:
             before = history[number]
             record = self.storage.claim(self.study.id, number, worker=self.worker, until=before.until)
             if record is None:
                 continue
-            n_lost = before.note.get("n_lost", 0) + 1
+            has_advanced = before.checkpoint != before.note.get("lost_at")
+            n_lost = 1 if has_advanced else before.note.get("n_lost", 0) + 1
             if n_lost >= MOST_ATTEMPTS:
                 message = f"its worker died {n_lost} times; the last one was {before.worker}"
                 given_up = Update(state=State.FAILED, cause=Cause.LOST, message=message)
                 self.storage.write(self.study.id, number, record.attempt, given_up)
                 self._notice("warning", f"Trial {number} is given up: {message}.")
                 continue
-            self.storage.write(self.study.id, number, record.attempt, Update(note={"n_lost": n_lost}))
+            note = {"n_lost": n_lost, "lost_at": before.checkpoint}
+            self.storage.write(self.study.id, number, record.attempt, Update(note=note))
+            self._collect()
             text = f"Trial {number} was interrupted (worker {before.worker}); attempt {record.attempt} begins."
             self._notice("info", text)
             return self._open(record.with_reports(before.reports), before.params, fixed=before.params)
@@ -227,6 +235,8 @@ class AskTell:
         """
         live = self.held.pop(number)
         live.finish(final)
+        if final.state is not State.WAITING and live.has_checkpoint and self._tidy.is_due():
+            self._tidy.run()
         self._is_fresh = True
         return self.refresh()[number]
 
@@ -235,10 +245,12 @@ class AskTell:
         return self.held[number].outcome(returned)
 
     def release_all(self) -> None:
-        """Gives back every trial that is still held: somebody may run them again."""
+        """Gives back every trial that is still held: somebody may run them again; removes checkpoints that none needs."""
         for number in list(self.held):
             with contextlib.suppress(StaleLease):
                 self.tell(number, Update(state=State.WAITING))
+        with contextlib.suppress(HonedError, OSError):  # whoever comes next will do it
+            self._collect()
 
     def close(self) -> None:
         """Ends the thread that renews leases."""
@@ -275,6 +287,12 @@ class AskTell:
             text = hint(name, domain)
             if text is not None:
                 self._notice("warning", text)
+
+    def _collect(self) -> None:
+        """Removes checkpoints that no trial needs, which killed workers have left."""
+        keys = self.checkpoints.keys()
+        for key in unreferenced(keys, self.refresh(), study=self.study.id) if keys else ():
+            self.checkpoints.delete(key)
 
     def _notice(self, level: Any, text: str) -> None:
         self.listen(Notice(level=level, text=text))

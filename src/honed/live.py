@@ -23,7 +23,7 @@ from honed.domains import Domain, Scalar
 from honed.errors import CheckpointDamaged, CheckpointNotFound, NoFeasiblePoint, StaleLease
 from honed.events import Listener, Notice
 from honed.history import History
-from honed.outcome import judge, stopped
+from honed.outcome import judge, returned_values, stopped
 from honed.records import Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update
 from honed.samplers.base import Sampler, Stream
 from honed.schedulers.base import Scheduler
@@ -50,6 +50,10 @@ class Link(Protocol):
     clock: Clock
     listen: Listener
     stop_requested: bool
+
+    def refresh(self) -> History:
+        """The study as it is now."""
+        ...
 
     def is_same(self, asked: Domain, known: Domain) -> bool:
         """Whether a domain is the one that the study knows."""
@@ -96,6 +100,7 @@ class LiveTrial:
         self._lock = threading.RLock()
         self._n_steps: int | None = None
         self._step = 0  # of trial.steps; a loop of one's own leaves it at 0
+        self._reported = 0  # the last step reported in this attempt; others may have reported more
         self._was_told_to_stop = False
         self._resumed: Resumed | None = None
         self._checkpoint = record.checkpoint
@@ -166,6 +171,7 @@ class LiveTrial:
         with self._lock:
             self._steps[step] = values
             self._keep(Report(self.number, step, values))
+        self._reported = max(self._reported, step)
         is_full = self._n_steps is not None and step >= self._n_steps
         if not all(math.isfinite(values[name]) for name in link.study.metrics):
             self.decision = Decision.STOP
@@ -182,7 +188,7 @@ class LiveTrial:
             self._attributes[key] = value
 
     def should_stop(self) -> bool:
-        is_at_grant = self._n_steps is None and self._is_granted(self._last_step())
+        is_at_grant = self._is_granted(self._reported)
         answer = self.is_stale or self.decision is not Decision.CONTINUE or self._link.stop_requested or is_at_grant
         self._was_told_to_stop |= answer
         return answer
@@ -250,6 +256,7 @@ class LiveTrial:
 
     def outcome(self, returned: Any) -> Update:
         """What a training that ended without an exception amounts to: told, paused, or given back."""
+        self._count_returned(returned)
         study, reports = self._link.study, {report.step: report.values for report in self._reports}
         last = max(self._step, self._last_step())
         if self._is_cut_short(last):
@@ -259,6 +266,14 @@ class LiveTrial:
                 return Update(state=State.PAUSED, until=last)
             return Update(state=State.WAITING)
         return judge(study, reports, returned)
+
+    def _count_returned(self, returned: Any) -> None:
+        """What a training returns that reports nothing is its value at the step up to which it was granted."""
+        study, until = self._link.study, self._record.until
+        if returned is None or until is None or self._reported or self._n_steps is None or until >= self._n_steps:
+            return
+        values = returned_values(study, returned)
+        self.report(self._step or until, dict(zip(study.metrics, values, strict=True)))
 
     def _is_cut_short(self, last: int) -> bool:
         """Whether the training ended because it was told to, before its last step."""
@@ -285,6 +300,11 @@ class LiveTrial:
         """Whether another trial is about to start from this checkpoint."""
         others = (record for record in self._link.history.unfinished if record.parent == self.number)
         return any(record.checkpoint == key for record in others)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether this trial has saved, or started from, a checkpoint."""
+        return self._checkpoint is not None
 
     def renew(self) -> None:
         """Called by the thread: writes what is buffered, or just extends the lease."""

@@ -32,6 +32,7 @@ def create_study(
     summary: Summary = "best",
     durability: Durability = "full",
     checkpoints: str | os.PathLike[str] | None = None,
+    checkpoint_budget: str | int | None = None,
 ) -> Study:
     """A new study, or the existing one of that name: the same line creates it and later reopens it.
 
@@ -47,6 +48,7 @@ def create_study(
         summary: a trial's value is the "best" or the "last" of its reported ones.
         durability: "full": a told result survives power loss; "fast": it survives a crash of the process.
         checkpoints: folder for the states of paused trainings; by default beside the storage (``honed.db-checkpoints``).
+        checkpoint_budget: disk that they may take, such as ``"50GB"``; paused trials least likely to go on are stopped first.
 
     Raises:
         StudyMismatch: the study exists with other directions, metrics or summary.
@@ -71,7 +73,7 @@ def create_study(
     )
     opened = open_storage(storage, durability=durability)
     record, is_new = opened.create_study(draft)
-    study = Study(opened, record, space, checkpoints)
+    study = Study(opened, record, space, checkpoints, checkpoint_budget)
     if not is_new:
         _compare(draft, record, seed, space, study)
         study.say(f"Using an existing study with name '{name}' instead of creating a new one.")

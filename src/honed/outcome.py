@@ -29,7 +29,7 @@ def judge(study: StudyRecord, reports: Mapping[int, Mapping[str, float]], return
     """
     curve = [tuple(values[name] for name in study.metrics) for _, values in sorted(reports.items())]
     if returned is not None or not curve:
-        curve.append(_returned_values(study, returned))
+        curve.append(returned_values(study, returned))
     last = curve[-1]
     if not all(map(math.isfinite, last)):
         step = f" at step {max(reports)}" if reports else ""
@@ -81,7 +81,12 @@ def user_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
 
 
-def _returned_values(study: StudyRecord, returned: Any) -> tuple[float, ...]:
+def returned_values(study: StudyRecord, returned: Any) -> tuple[float, ...]:
+    """What an objective has returned, one number for each of the study's objectives.
+
+    Raises:
+        BadValue: it is something else.
+    """
     names = study.metrics
     if returned is None:
         raise BadValue("objective() returned None and reported nothing; did you forget 'return val_loss'?")

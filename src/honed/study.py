@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from honed.ask_tell import AskTell, Done
 from honed.auto import choose, named
 from honed.checkpoints.directory import DirectoryStore
+from honed.checkpoints.sizes import parse_size
 from honed.clock import SYSTEM_CLOCK
 from honed.display import make_display
 from honed.domains import Scalar
@@ -46,6 +47,7 @@ class Study:
         record: StudyRecord,
         space: Space | None = None,
         checkpoints: str | os.PathLike[str] | None = None,
+        checkpoint_budget: str | int | None = None,
     ) -> None:
         self.storage = storage
         self.record = record
@@ -59,6 +61,7 @@ class Study:
             clock=SYSTEM_CLOCK,
             listen=self._hear,
             checkpoints=DirectoryStore(beside(storage) if checkpoints is None else checkpoints),
+            checkpoint_budget=None if checkpoint_budget is None else parse_size(checkpoint_budget),
             space=space,
         )
 

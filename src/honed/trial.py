@@ -16,11 +16,10 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
-from honed.axis import Log
 from honed.backend import Resumed, TrialBackend
 from honed.checkpoints.states import check_objects, restore_states, save_states
 from honed.clock import SYSTEM_CLOCK, Clock
-from honed.domains import Bool, Categorical, Domain, Float, Int, Ordinal, Scalar
+from honed.domains import Bool, Categorical, Domain, Float, Int, Log, Ordinal, Scalar
 from honed.errors import BadValue, NameReused, closest
 from honed.numbers import to_number
 from honed.progress import Position, Tracked, track
@@ -207,6 +206,22 @@ class Trial:
                     self._end_step(step)
                 raise
             self._end_step(step)
+
+    def granted_until(self, n: int) -> int:
+        """How far this training may go now, of ``n`` steps in full; for resources that are not counted one by one.
+
+        ``percent = trial.granted_until(100)`` tells before the training which share of the data it may use, or which resolution.
+        Report the value at that step (or return it): ``trial.report(error, step=percent)``. A scheduler that wants to know more
+        starts the objective again with a larger grant.
+
+        Args:
+            n: steps of a full training.
+        """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"granted_until: n={n!r} must be a whole number of at least 1")
+        resumed = self._resumed or self._backend.resume()
+        self._backend.begin(n)
+        return n if resumed.until is None else min(n, resumed.until)
 
     def _restore(self) -> Resumed:
         """Puts back what is tracked, once."""

@@ -6,9 +6,12 @@ import errno
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -349,6 +352,26 @@ def test_live_writers_keep_their_directories(store):
     again.new_directory()
     assert files(mine) == CONTENT
     store.save(KEY, mine)
+
+
+def test_another_process_keeps_its_directory_as_long_as_it_lives(store):
+    code = f"""
+import sys
+from honed.checkpoints.directory import DirectoryStore
+sys.stdout.write(str(DirectoryStore({str(store.root)!r}).new_directory()) + "\\n")
+sys.stdout.flush()
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, text=True) as other:
+        assert other.stdout is not None
+        slot = Path(other.stdout.readline().strip())
+        (slot / "half").write_text("made")
+        store.sweep()
+        assert (slot / "half").exists()
+        other.kill()
+        other.wait()
+        store.sweep()
+        assert leftovers(store) == []
 
 
 def test_what_a_dead_process_of_this_machine_left_goes_at_once(store):

@@ -34,6 +34,8 @@ SCHEDULES: dict[str, Callable[[Any], Any]] = {
     "one cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=N_EPOCHS * 4),
 }
 
+How = tuple[str, str, bool]
+
 
 @dataclass
 class Training:
@@ -112,7 +114,7 @@ def make_data() -> tuple[Any, Any]:
     return torch.randn(32, 6, generator=generator), torch.randint(0, 3, (32,), generator=generator)
 
 
-def uninterrupted(directory: Path, *how: Any) -> tuple[str, list[int]]:
+def uninterrupted(directory: Path, how: How) -> tuple[str, list[int]]:
     """What a whole training amounts to, and the length of its trace after each epoch; saved after every epoch."""
     training, lengths = Training(*how, 1), list[int]()
     store = DirectoryStore(directory)
@@ -126,7 +128,7 @@ def uninterrupted(directory: Path, *how: Any) -> tuple[str, list[int]]:
     return training.everything(), lengths
 
 
-def resumed(directory: Path, epoch: int, *how: Any, trace: list[Any]) -> str:
+def resumed(directory: Path, epoch: int, how: How, trace: list[Any]) -> str:
     training = Training(*how, 99)
     training.epoch()  # it has gone another way
     assert restore_states(DirectoryStore(directory).load(checkpoint_key(1, 0, epoch, 1)), training.objects()) == epoch
@@ -141,27 +143,27 @@ def resumed(directory: Path, epoch: int, *how: Any, trace: list[Any]) -> str:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_it_goes_on_bit_for_bit_after_every_epoch(tmp_path, optimizer, schedule, own_generator):
     how = (optimizer, schedule, own_generator)
-    whole, lengths = uninterrupted(tmp_path, *how)
+    whole, lengths = uninterrupted(tmp_path, how)
     alone = Training(*how, 1)
     for _ in range(N_EPOCHS):
         alone.epoch()
     assert alone.everything() == whole, "saving has changed the training"
     for epoch in range(N_EPOCHS + 1):
         trace = alone.trace[: lengths[epoch]]
-        assert resumed(tmp_path, epoch, *how, trace=trace) == whole, f"interrupted after epoch {epoch}"
+        assert resumed(tmp_path, epoch, how, trace) == whole, f"interrupted after epoch {epoch}"
 
 
 def test_in_another_process(tmp_path):
     """Nothing is left in memory that could help."""
     how = ("adamw", "one cycle", False)
-    whole, _ = uninterrupted(tmp_path, *how)
+    whole, _ = uninterrupted(tmp_path, how)
     code = f"""
 import sys
 from pathlib import Path
 import torch
 from tests.checkpoints.test_resume import resumed
 torch.set_num_threads(1)
-sys.stdout.write(resumed(Path({str(tmp_path)!r}), 2, *{how!r}, trace=[]))
+sys.stdout.write(resumed(Path({str(tmp_path)!r}), 2, {how!r}, []))
 """
     run = subprocess.run(
         [sys.executable, "-c", code],

@@ -133,6 +133,7 @@ def test_delete_asks_first(tuned: Path) -> None:
         (["run", "trian.py"], 2, "there is no file 'trian.py'"),
         (["run", "train.py:objectiv"], 2, "has no function 'objectiv'. Did you mean 'objective'?"),
         (["run", "train.py", "--trials", "0"], 2, "0 is not in the range"),
+        (["run", "train.py", "--scheduler", "ahsa"], 2, "Did you mean 'asha'"),
         (["run", "train.py", "--sampler", "gird"], 2, "Did you mean 'grid'"),
         (["run", "train.py:broken", "--study", "broken", "--trials", "3"], 1, "RuntimeError: shape mismatch"),
         (["show", "tarin"], 3, "No study 'tarin' in honed.db. Did you mean 'train'?"),

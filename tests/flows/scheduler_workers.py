@@ -17,6 +17,7 @@ from typing import Any
 
 import honed
 from honed import live
+from honed.checkpoints.directory import DirectoryStore
 from honed.checkpoints.pace import Pace
 from honed.schedulers.additive import AdditiveHalving
 from honed.schedulers.asha import ASHA
@@ -96,7 +97,7 @@ def supervise(
             return
         code = 1
         try:
-            work(storage, folder, SCHEDULERS[name], n_trials, n_steps, seconds=0.02 if n_kills else 0.0)
+            work(storage, folder, SCHEDULERS[name], n_trials, n_steps, seconds=0.1 if n_kills else 0.0)
             code = 0
         finally:
             sys.stderr.flush()
@@ -116,6 +117,49 @@ def supervise(
         elif status:
             raise SystemExit(f"worker {pid} ended with status {status}")
     return n_killed
+
+
+def die_at_the_grant(storage: str) -> None:
+    """A worker that is killed when its report of the granted step is stored, but nothing of the pause."""
+
+    def objective(trial: honed.Trial) -> None:
+        x = trial.suggest_float("x", 0, 1)
+        for step in range(1, 4):
+            if step == 3:
+                time.sleep(0.6)  # the next report is written at once
+            trial.report(loss(x, step), step=step)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    study = honed.create_study("fidelity", storage=storage, seed=3)
+    study.optimize(objective, "random", 1, scheduler=ASHA(max_steps=9), progress="plain", report=False)
+
+
+def die_when(storage: str, verb: str, n: str) -> None:
+    """A worker that is killed when its n-th checkpoint is saved and not named yet, or about to be deleted."""
+    live.PACE = Pace(every=1)
+    original, n_calls = getattr(DirectoryStore, verb), 0
+
+    def call(*arguments: Any) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if verb == "save":
+            original(*arguments)
+        if n_calls == int(n):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if verb == "delete":
+            original(*arguments)
+
+    setattr(DirectoryStore, verb, call)
+    study = honed.create_study("fidelity", storage=storage, seed=3)
+
+    def objective(trial: honed.Trial) -> None:
+        x, past = trial.suggest_float("x", 0, 1), Past()
+        trial.track(past=past)
+        for step in trial.steps(9):
+            past.steps.append(str(step))
+            trial.report(loss(x, step), step=step)
+
+    study.optimize(objective, "random", 1, progress="plain", report=False)
 
 
 if __name__ == "__main__":

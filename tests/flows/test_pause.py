@@ -238,3 +238,32 @@ def test_what_cannot_be_kept_is_refused_by_name() -> None:
 
     with pytest.raises(honed.HonedError, match="model"):
         quiet(study, objective, "random", 1)
+
+
+def test_a_disk_budget_stops_the_paused_trials_that_are_worst(tmp_path: Path) -> None:
+    class Weights:
+        def __init__(self) -> None:
+            self.data = bytes(100_000)
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"data": self.data}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.data = state["data"]
+
+    def objective(trial: honed.Trial) -> None:
+        x = trial.suggest_float("x", 0, 1)
+        trial.track(weights=Weights())
+        for step in trial.steps(27):
+            trial.report(x + 1 / step, step=step)
+
+    study = honed.create_study("small", storage=tmp_path / "h.db", seed=5, checkpoint_budget="1MB")
+    events = quiet(study, objective, "random", 30, scheduler="asha")
+    assert "removed" in notices(events)
+    sizes = [path.stat().st_size for path in (tmp_path / "h.db-checkpoints").rglob("*") if path.is_file()]
+    assert 0 < sum(sizes) < 1_100_000
+    paused = [t.reports[0].values["value"] for t in study.trials if t.state is State.PAUSED]
+    gone = [t.reports[0].values["value"] for t in study.trials if t.state is State.STOPPED]
+    assert len(gone) >= 10
+    assert sum(gone) / len(gone) > sum(paused) / len(paused)
+    assert study.history.count(State.COMPLETE) >= 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def asha_by_hand(curves: list[list[float]], rungs: list[int], eta: int, budget: 
 @pytest.mark.parametrize(("eta", "first", "total"), [(3, 3, 52), (2, 1, 10), (4, 5, 30)])
 def test_one_worker_does_what_the_paper_says(eta: int, first: int, total: int):
     rng = np.random.default_rng(7)
-    curves = np.cumsum(rng.normal(-0.05, 0.3, (400, total)), axis=1).tolist()
+    curves = np.cumsum(rng.normal(-0.05, 0.3, (2_000, total)), axis=1).tolist()
     scheduler = ASHA(reduction_factor=eta, min_steps=first, max_steps=total)
     trace = simulate(listed(*curves), Counting(), scheduler, budget_steps=1_500)
     played = list(zip(trace.numbers.tolist(), trace.steps.tolist(), strict=True))
@@ -57,12 +59,15 @@ def test_restarting_costs_what_resuming_saves():
 def play(n_trials: int) -> None:
     total = 52
     trace = simulate(power_law(total_steps=total), Random(), ASHA(max_steps=total), n_workers=8, n_trials=n_trials)
-    counts = [n_trials // 3**k for k in range(4)]
-    assert trace.n_steps == sum(n * step for n, step in zip(counts, (3, 6, 18, 25), strict=True))
+    steps = [3, 9, 27, 52]
+    counts = [sum((record.last_step or 0) >= step for record in trace.history) for step in steps]
+    assert counts[0] == n_trials == len(trace.history)
+    for below, above in itertools.pairwise(counts):
+        assert below // 3 <= above <= 1.25 * below / 3  # who looked good early was promoted too, and stays so
+    assert trace.n_steps == sum(n * new for n, new in zip(counts, np.diff([0, *steps]).tolist(), strict=True))
     assert trace.n_repeated == 0
     assert trace.most_running == 8
     assert trace.history.count(State.COMPLETE) == counts[3]
-    assert len(trace.history) == n_trials
 
 
 def test_a_thousand_trials():

@@ -4,12 +4,13 @@ A checkpoint is needed when a row says so: it is the latest of a trial that runs
 from it (its parent's, until it has one of its own); its trial is among the best, or pinned by the user
 (``attributes["pinned"]``). Nothing else is asked: no clock of another machine, no lists kept on the side.
 
-What if a worker saves a checkpoint right now, whose row is not written yet, or the rows in hand are old? List the keys
-first and read the rows afterwards; then three facts make every answer safe, however old the rows are:
+What if a worker saves a checkpoint right now, whose row is not written yet, or the rows in hand are old? Three facts make
+every answer safe, however old keys and rows are:
 
 1. Attempts only grow, and the storage refuses writes of older ones. A key of an attempt before the row's can be named no more.
 2. Within an attempt steps grow, and a row never goes back. A key before the named one can be named no more.
-3. All other keys may be on their way to a row, and stay: later ones of a running trial, and those of later attempts.
+3. All other keys may be on their way to a row, and stay: later ones of a running trial, those of later attempts, and those
+   of trials that the rows do not know yet.
 
 One race is left: a child added a moment ago, by a worker that saw an older row of its parent, may name the parent's last
 checkpoint but one. ``ripe`` therefore waits a minute between the first sight of garbage and its removal.
@@ -97,7 +98,6 @@ def unreferenced(keys: Iterable[str], rows: Iterable[Row], *, study: int, best: 
     """Keys of this study that no row needs, now or later.
 
     Args:
-        keys: listed before the rows were read.
         best: numbers of finished trials that keep their checkpoints, such as ``best_trials``.
     """
     by_number = {row.number: row for row in rows}
@@ -132,7 +132,8 @@ def ripe(
 def best_trials(rows: Iterable[Row], n: int, directions: Sequence[str] = ("minimize",)) -> list[int]:
     """Numbers of the best complete trials that have a checkpoint.
 
-    With several objectives those come first that the fewest others dominate.
+    With several objectives those come first that the fewest others dominate: n^2 comparisons, so leave out rows whose
+    checkpoint is gone.
     """
     losses = {
         row.number: tuple(_loss(value, d) for value, d in zip(row.values, directions, strict=True))
@@ -142,7 +143,7 @@ def best_trials(rows: Iterable[Row], n: int, directions: Sequence[str] = ("minim
     if len(directions) == 1:
         return sorted(losses, key=lambda number: (losses[number], number))[:n]
     n_better = {number: sum(_dominates(other, loss) for other in losses.values()) for number, loss in losses.items()}
-    return sorted(losses, key=lambda number: (n_better[number], number))[:n]
+    return sorted(losses, key=lambda number: (math.inf in losses[number], n_better[number], number))[:n]
 
 
 def _needed(rows: Mapping[int, Row], best: Collection[int], states: Collection[str]) -> set[str]:

@@ -18,6 +18,7 @@ from honed.cli.looking import trial_json
 from honed.errors import StorageError, StudyMismatch, TooManyFailures, closest
 from honed.events import Event, RunEnded
 from honed.opening import create_study
+from honed.schedulers.named import named as scheduler_named
 
 EXIT_STORAGE = 3
 
@@ -30,6 +31,7 @@ EXIT_STORAGE = 3
 @storage_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of everything random, for a new study.")
 @click.option("--sampler", default="auto", show_default=True, help="auto, random, grid, sobol or halton.")
+@click.option("--scheduler", default="auto", show_default=True, help="auto, asha, hyperband, median, ...")
 @click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="For a new study.")
 @click.option("--metric", help="Name of the objective's metric, for example val_loss.")
 @click.option("--summary", type=click.Choice(["best", "last"]), default="best", show_default=True,
@@ -51,6 +53,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
     objective = load_objective(target)
     try:
         sampler = options["sampler"] if options["sampler"] == "auto" else named(options["sampler"])
+        scheduler = options["scheduler"] if options["scheduler"] == "auto" else scheduler_named(options["scheduler"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     reasons: list[str] = []
@@ -75,6 +78,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
         study.optimize(
             objective,
             sampler=sampler,
+            scheduler=scheduler,
             n_trials=total,
             timeout=options["timeout"],
             target=options["goal"],

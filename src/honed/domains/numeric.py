@@ -13,7 +13,7 @@ from honed.domains.scales import (
     SCALE_TEXTS,
     Axis,
     Log,
-    make_axis,
+    laid_out,
     multiples,
     plain,
     steps,
@@ -54,7 +54,8 @@ class Float(Domain):
             cells = multiples("Float", self.low, self.high, self.factor)
         elif self.step is not None:
             cells = steps("Float", self.low, self.high, self.step)
-        object.__setattr__(self, "_axis", make_axis(self.log, self.low, self.high, cells, self.step, self.factor))
+        axis = Axis(self.log, self.low, self.high, cells=cells, step=self.step, factor=self.factor)
+        object.__setattr__(self, "_axis", laid_out(axis))
 
     @classmethod
     def near_one(cls, low: float, high: float) -> Self:
@@ -127,8 +128,9 @@ class Int(Domain):
             n = len(multiples("Int", self.low, self.high, self.factor))
             cells = [self.low * self.factor**i for i in range(n)]
         elif cells[-1] != self.high:
-            raise ValueError(tops_out("Int", self.low, self.high, self.step, cells[-1]))
-        object.__setattr__(self, "_axis", make_axis(self.log, self.low, self.high, cells, self.step, self.factor))
+            raise ValueError(tops_out("Int", self.low, self.high, f"step {self.step}", cells[-1]))
+        axis = Axis(self.log, self.low, self.high, cells=cells, step=self.step, factor=self.factor)
+        object.__setattr__(self, "_axis", laid_out(axis))
 
     @classmethod
     def pow2(cls, low: int, high: int) -> Self:

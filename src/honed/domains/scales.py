@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -129,24 +129,21 @@ class Axis:
         return tuple(inner) if n == 1 else (self.low, *inner[1:-1], self.high)
 
 
-def make_axis(
-    scale: Log, low: float, high: float, cells: Sequence[float], step: float | None, factor: float | None
-) -> Axis:
-    """The axis of a checked range."""
-    n = len(cells)
-    if n and (scale is False or factor is not None):
-        return Axis(scale, low, high, cells=cells, n=n, is_even=True, step=step, factor=factor)
+def laid_out(axis: Axis) -> Axis:
+    """The axis of a checked range, from its scale, bounds, cells, and what lies between them."""
+    n = len(axis.cells)
+    if n and (axis.scale is False or axis.factor is not None):
+        return replace(axis, n=n, is_even=True)
     # Each cell owns half a step on both sides, as far as the logarithm allows.
-    half = step / 2 if n and step is not None else 0.0
-    below = min(half, low / 2) if scale is True else half
-    above = half
-    if scale == "reverse":  # high + above is mirrored to low - above
-        above = min(half, low / 2)
-    elif scale == "near_one":
-        above = min(half, (1.0 - high) / 2)
-    bare = Axis(scale, low, high)
-    bottom = bare.forward(low - below)
-    return Axis(scale, low, high, bottom, bare.forward(high + above) - bottom, cells, n, step=step)
+    below = above = axis.step / 2 if n and axis.step is not None else 0.0
+    if axis.scale is True:
+        below = min(below, axis.low / 2)
+    elif axis.scale == "reverse":  # high + above is mirrored to low - above
+        above = min(above, axis.low / 2)
+    elif axis.scale == "near_one":
+        above = min(above, (1.0 - axis.high) / 2)
+    start = axis.forward(axis.low - below)
+    return replace(axis, n=n, start=start, span=axis.forward(axis.high + above) - start)
 
 
 def spread(n_cells: int, n: int) -> list[int]:
@@ -181,7 +178,7 @@ def multiples(kind: str, low: float, high: float, factor: float) -> list[float]:
         raise ValueError(f"{kind}: factor={factor!r} gives {n:,.0f} values; write log=True instead")
     last = short(low * factor ** math.floor(n + 1e-9))
     if not math.isclose(last, high, rel_tol=1e-9):
-        raise ValueError(tops_out(kind, low, high, factor, last, "factor"))
+        raise ValueError(tops_out(kind, low, high, f"factor {plain(factor)}", last))
     return [low, *(short(low * factor**i) for i in range(1, round(n))), high]
 
 
@@ -197,13 +194,14 @@ def steps(kind: str, low: float, high: float, step: float) -> tuple[float, ...]:
     n = round(ratio)
     start, width = Decimal(repr(low)), Decimal(repr(step))
     if n < 1 or abs(low + n * step - high) > 1e-6 * step:
-        raise ValueError(tops_out(kind, low, high, step, float(start + math.floor(ratio + 1e-6) * width)))
+        last = float(start + math.floor(ratio + 1e-6) * width)
+        raise ValueError(tops_out(kind, low, high, f"step {plain(step)}", last))
     return (*(float(start + i * width) for i in range(n)), high)
 
 
-def tops_out(kind: str, low: float, high: float, step: float, last: float, word: str = "step") -> str:
-    """The message for a step that misses the upper end."""
+def tops_out(kind: str, low: float, high: float, gap: str, last: float) -> str:
+    """The message for a gap (such as "step 40") that misses the upper end."""
     return (
-        f"{kind}({plain(low)}..{plain(high)}): {word} {plain(step)} from {plain(low)} tops out at {plain(last)}, "
-        f"not {plain(high)}; write high={plain(last)}, or a {word} that reaches {plain(high)}"
+        f"{kind}({plain(low)}..{plain(high)}): {gap} from {plain(low)} tops out at {plain(last)}, not {plain(high)}; "
+        f"write high={plain(last)}, or a {gap.split()[0]} that reaches {plain(high)}"
     )

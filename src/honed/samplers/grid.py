@@ -47,9 +47,9 @@ class Grid:
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
         self._axes.check(history, space)
         tree = tree_of(history, space, given, rng.number, self._axes)
-        targets = _targets(history, space, rng, given)
         if not is_joint(history, space, given):
-            return _complete(tree, history, space, targets, given, rng.number)
+            return self._complete(tree, history, space, rng, given)
+        targets = _targets(history, space, rng, given)
         for _ in range(_MOST_FORBIDDEN):
             if tree.root.status is Status.CLOSED:
                 return Exhausted(used_up(tree.n_tried()))
@@ -63,6 +63,23 @@ class Grid:
             f"Grid: the rules forbid {_MOST_FORBIDDEN:,} cells in a row; give it fewer points, or a narrower space"
         )
 
+    def _complete(
+        self, tree: Tree, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]
+    ) -> Suggestion:
+        """Values for what a trial that has begun still asks for: free cells where there are some, else any."""
+        targets = _targets(history, space, rng, given)
+        params = dict(given)
+        for depth, (name, domain) in enumerate(space.domains.items(), start=len(given)):
+            options = tree.options(params, name, domain)
+            values = self._axes(name, domain) or ()
+            if options is None:
+                order = [values[i] for i in _ordered(len(values), rng.number >> depth)]
+            else:
+                near = sorted(_nearest(len(values), targets[name]), key=lambda i: options[i][1])
+                order = [values[i] for i in near]
+            params[name] = next((v for v in order if history.space.is_allowed({**params, name: v})), order[0])
+        return Suggestion({name: params[name] for name in space.domains})
+
 
 def _descend(tree: Tree, space: Space, targets: Mapping[str, float]) -> dict[str, Scalar]:
     """The free cell next to the targets, as far as the tree is known."""
@@ -75,23 +92,6 @@ def _descend(tree: Tree, space: Space, targets: Mapping[str, float]) -> dict[str
         params[level.name] = cells[cell]
         node = None if node is None else tree.enter(node, cell)
     return params
-
-
-def _complete(
-    tree: Tree, history: History, space: Space, targets: Mapping[str, float], given: Mapping[str, Scalar], number: int
-) -> Suggestion:
-    """Values for what a trial that has begun still asks for: free cells where there are some, any cell otherwise."""
-    params = dict(given)
-    for depth, (name, domain) in enumerate(space.domains.items(), start=len(given)):
-        options = tree.options(params, name, domain)
-        values = tree.cells_of(name, domain) or ()
-        if options is None:
-            order = [values[i] for i in _ordered(len(values), number >> depth)]
-        else:
-            near = sorted(_nearest(len(values), targets[name]), key=lambda i: options[i][1])
-            order = [values[i] for i in near]
-        params[name] = next((v for v in order if history.space.is_allowed({**params, name: v})), order[0])
-    return Suggestion({name: params[name] for name in space.domains})
 
 
 def _targets(history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> dict[str, float]:

@@ -25,7 +25,7 @@ class Sobol:
     scramble: bool = True
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
-        return _suggest("sobol", self.scramble, history, space, rng, given)
+        return Suggestion(_params("sobol", self.scramble, space, rng, dict(dimensions(history, space, given))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,12 @@ class Halton:
     scramble: bool = True
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
-        return _suggest("halton", self.scramble, history, space, rng, given)
+        return Suggestion(_params("halton", self.scramble, space, rng, dict(dimensions(history, space, given))))
 
 
-def _suggest(
-    kind: Kind, scramble: bool, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]
-) -> Suggestion:
-    if rng.round:  # the trial's point was refused: any other one
-        drawn = {name: domain.decode(rng.uniform(name)) for name, domain in space.domains.items()}
-        return Suggestion(space.active(drawn))
-    places = dict(dimensions(history, space, given))
+def _params(kind: Kind, scramble: bool, space: Space, rng: Stream, places: Mapping[str, int]) -> dict[str, Scalar]:
+    """The values at a trial's point; ``places`` are the dimensions of the parameters."""
+    if rng.round:  # the point was refused: any other one
+        return space.active({name: domain.decode(rng.uniform(name)) for name, domain in space.domains.items()})
     units = point(kind, rng.seed if scramble else None, rng.number, max(places.values(), default=0) + 1)
-    return Suggestion(
-        space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()})
-    )
+    return space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()})
