@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.checkpoints.base import CheckpointStore
-from honed.checkpoints.collect import unreferenced
 from honed.clock import Clock
 from honed.domains import Domain, Scalar
 from honed.errors import HonedError, StaleLease
@@ -166,7 +165,6 @@ class AskTell:
                 continue
             note = {"n_lost": n_lost, "lost_at": before.checkpoint}
             self.storage.write(self.study.id, number, record.attempt, Update(note=note))
-            self._collect()
             text = f"Trial {number} was interrupted (worker {before.worker}); attempt {record.attempt} begins."
             self._notice("info", text)
             return self._open(record.with_reports(before.reports), before.params, fixed=before.params)
@@ -250,7 +248,7 @@ class AskTell:
             with contextlib.suppress(StaleLease):
                 self.tell(number, Update(state=State.WAITING))
         with contextlib.suppress(HonedError, OSError):  # whoever comes next will do it
-            self._collect()
+            self._tidy.run()
 
     def close(self) -> None:
         """Ends the thread that renews leases."""
@@ -287,12 +285,6 @@ class AskTell:
             text = hint(name, domain)
             if text is not None:
                 self._notice("warning", text)
-
-    def _collect(self) -> None:
-        """Removes checkpoints that no trial needs, which killed workers have left."""
-        keys = self.checkpoints.keys()
-        for key in unreferenced(keys, self.refresh(), study=self.study.id) if keys else ():
-            self.checkpoints.delete(key)
 
     def _notice(self, level: Any, text: str) -> None:
         self.listen(Notice(level=level, text=text))

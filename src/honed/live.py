@@ -20,7 +20,7 @@ from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
 from honed.checkpoints.pace import Pace, Saved
 from honed.clock import Clock
 from honed.domains import Domain, Scalar
-from honed.errors import CheckpointDamaged, CheckpointNotFound, NoFeasiblePoint, StaleLease
+from honed.errors import CheckpointDamaged, CheckpointNotFound, CheckpointNotSaved, NoFeasiblePoint, StaleLease
 from honed.events import Listener, Notice
 from honed.history import History
 from honed.outcome import judge, returned_values, stopped
@@ -232,6 +232,10 @@ class LiveTrial:
             if key == self._checkpoint:
                 return  # this step is safe already
             store.save(key, directory)
+        except CheckpointNotSaved as error:  # a full disk must not end a training
+            text = f"Trial {self.number} goes on without a checkpoint of step {step}: {error}"
+            self._link.listen(Notice(level="warning", text=text))
+            return
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         before, self._checkpoint = self._checkpoint, key
@@ -297,9 +301,9 @@ class LiveTrial:
             self._link.checkpoints.delete(own)
 
     def _is_needed(self, key: str) -> bool:
-        """Whether another trial is about to start from this checkpoint."""
-        others = (record for record in self._link.history.unfinished if record.parent == self.number)
-        return any(record.checkpoint == key for record in others)
+        """Whether another trial may be about to start from this checkpoint; then housekeeping removes it later."""
+        _, scheduler = self._link.policy(self._link.history)
+        return bool(getattr(scheduler, "starts_from_parents", False)) and parse_key(key).number == self.number
 
     @property
     def has_checkpoint(self) -> bool:

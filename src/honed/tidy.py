@@ -15,6 +15,7 @@ from honed.events import Listener, Notice
 from honed.history import History
 from honed.live import Link
 from honed.outcome import stopped
+from honed.records import State
 
 TIDY_SECONDS = 20.0
 
@@ -47,6 +48,8 @@ class Tidy:
         rows = list(link.refresh())
         garbage = unreferenced(keys, rows, study=link.study.id)
         gone, self._seen = ripe(garbage, self._seen, self._last)
+        if not link.history.count(State.RUNNING):  # nothing is on its way to a row, so nothing needs to ripen
+            gone = garbage
         for key in gone:
             store.delete(key)
         if self._budget is not None:

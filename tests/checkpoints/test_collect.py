@@ -132,14 +132,14 @@ class Collecting(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.start(None)
+        self.start(None, False)
 
     def running(self, number: int) -> TrialRecord | None:
         row = self.rows.get(number)
         return row if row is not None and row.state is State.RUNNING else None
 
-    @rule(parent=st.none() | st.just(0) | numbers)
-    def start(self, parent: int | None) -> None:
+    @rule(parent=st.none() | numbers, is_told=st.booleans())
+    def start(self, parent: int | None, is_told: bool) -> None:
         number = len(self.rows)
         above = None if parent is None else self.rows.get(parent)
         if number > 2 or (above is not None and above.state.is_finished):
@@ -147,7 +147,7 @@ class Collecting(RuleBasedStateMachine):
         self.rows[number] = trial(
             number,
             State.RUNNING,
-            above.checkpoint if above and number % 2 else None,  # told to the row, or left to the parent's
+            above.checkpoint if above and is_told else None,  # or found at its parent's row
             parent=above.number if above else None,
         )
 
@@ -171,7 +171,7 @@ class Collecting(RuleBasedStateMachine):
         row = self.running(number)
         if row is not None:
             checkpoint = self.unnamed.pop(number, row.checkpoint)
-            values = (float(hash((number, checkpoint)) % 7),) if state is State.COMPLETE else None
+            values = (float((5 * number + row.attempt) % 7),) if state is State.COMPLETE else None
             self.rows[number] = replace(row, checkpoint=checkpoint, state=state, values=values)
 
     @rule(number=numbers)
@@ -188,21 +188,14 @@ class Collecting(RuleBasedStateMachine):
         if row is not None and (not row.state.is_finished or number in best_trials(self.rows.values(), 2)):
             self.rows[number] = replace(row, attributes={"pinned": True})
 
-    @rule()
-    def look(self) -> None:
-        self.listed = sorted(self.store)
-        self.known = list(self.rows.values())
+    @rule(keys=st.booleans(), rows=st.booleans())
+    def look(self, keys: bool, rows: bool) -> None:
+        self.listed = sorted(self.store) if keys else self.listed
+        self.known = list(self.rows.values()) if rows else self.known
 
-    @rule()
-    def look_at_keys(self) -> None:
-        self.listed = sorted(self.store)
-
-    @rule()
-    def look_at_rows(self) -> None:
-        self.known = list(self.rows.values())
-
-    @rule()
-    def collect(self) -> None:
+    @rule(keys=st.booleans(), rows=st.booleans())
+    def collect(self, keys: bool, rows: bool) -> None:
+        self.look(keys, rows)
         self.store -= set(unreferenced(self.listed, self.known, study=STUDY, best=best_trials(self.known, 2)))
 
     @invariant()
@@ -221,18 +214,17 @@ class Collecting(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Looked at afresh, all that remains is needed by somebody."""
         for number in self.rows:
-            self.name(number, State.PAUSED)
-        self.look()
-        self.collect()
+            self.name(number, State.PAUSED if number else State.STOPPED)
+        self.collect(True, True)
+        self.what_rows_need_is_there()
         assert self.store <= {row.checkpoint for row in self.rows.values()}
-        self.look()
         before = set(self.store)
-        self.collect()
+        self.collect(True, True)
         assert self.store == before
 
 
 TestCollecting = Collecting.TestCase
-TestCollecting.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestCollecting.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 # ------------------------------------------------------------------------------------------------ what does not fit

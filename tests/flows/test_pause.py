@@ -47,7 +47,7 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(data.data[:256], dtype=torch.float32) / 16, torch.tensor(data.target[:256])
 
 
-def train(trial: honed.Trial, log: Callable[[str], None], *, after: Callable[[int], None] = lambda step: None) -> None:
+def train(trial: honed.Trial, log: Callable[[str], object], *, after: Callable[[int], None] = lambda step: None) -> None:
     """A training with everything that has a state: momentum, a schedule, dropout, batch statistics, shuffling."""
     torch.manual_seed(trial.number)
     x, y = digits()
@@ -156,7 +156,7 @@ def kill_at_every_step(folder: str) -> None:
                 kill_at(f"{folder}/{stop}.db", f"{folder}/{stop}.log", last)
                 os._exit(0)
             _, status = os.waitpid(child, 0)
-            print(stop, os.waitstatus_to_exitcode(status))
+            print(stop, os.waitstatus_to_exitcode(status))  # noqa: T201
 
 
 def test_a_training_killed_at_any_step_repeats_only_what_came_after_its_checkpoint(tmp_path: Path) -> None:

@@ -134,18 +134,33 @@ def test_a_large_finite_space_has_no_duplicates_either():
     assert driver.run(1000) == Exhausted("All 512 configurations tried")
 
 
-def test_a_worker_waits_for_what_another_one_will_reveal():
-    driver = Driver(Distinct(Random()), conditional, seed=1)
-    while True:
-        begun = driver.start()
-        if isinstance(begun, Wait):
-            break
-        assert isinstance(begun, TrialRecord)
-        if driver.started[begun.number].params["model"] == "linear" or driver.history.n_finished == 0:
-            driver.finish(begun.number)
-    assert "running trials will show" in begun.reason
-    driver.finish(next(iter(driver.started)))
-    assert isinstance(driver.start(), TrialRecord)
+def test_a_worker_waits_where_only_running_configurations_are_left():
+    driver = Driver(Distinct(Random()), four, seed=1)
+    driver.run(77)
+    running = [driver.start() for _ in range(4)]
+    assert all(isinstance(begun, TrialRecord) for begun in running)
+    assert len(set(cells(driver))) == 81
+    waiting = driver.start()
+    assert isinstance(waiting, Wait)
+    assert "running trials will show" in waiting.reason
+    for number in list(driver.started):
+        driver.finish(number)
+    assert driver.start() == Exhausted("All 81 configurations tried")
+
+
+def test_an_unknown_branch_is_not_left_to_its_first_trial():
+    def objective(ask) -> float:
+        return float(
+            ask("lr", Float(0, 1)) if ask("opt", Categorical(["sgd", "adam"])) == "sgd" else ask("b", Float(0, 1))
+        )
+
+    driver = Driver(Distinct(Random()), objective)
+    while driver.run(len(driver.history) + 1) is None and driver.params[-1]["opt"] != "sgd":
+        pass
+    for _ in range(60):
+        driver.start()
+    adam = [params["opt"] for params in driver.params[-60:]].count("adam")
+    assert 15 < adam < 45
 
 
 def test_running_trials_are_not_repeated():

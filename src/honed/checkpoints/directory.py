@@ -109,6 +109,7 @@ class DirectoryStore:
                 break
 
     def keys(self) -> Mapping[str, int]:
+        self.sweep()  # who asks for all of them is about to tidy up
         found = {}
         for path in sorted(self.root.glob("study-*/t*/s*-a*")):
             key = path.relative_to(self.root).as_posix()

@@ -62,8 +62,6 @@ class Distinct:
             return self._complete(tree, history, space, rng, given)
         if tree.root.status is Status.CLOSED:
             return Exhausted(used_up(tree.n_tried()))
-        if tree.root.status is Status.PENDING and tree.level(tree.root, {}) is not None:
-            return Wait("every configuration that is known was tried; running trials will show whether there are more")
         for sampler in (*[self.sampler] * _OWN_ROUNDS, *[Random()] * _RANDOM_ROUNDS):
             proposal = sampler.suggest(history, space, rng, given)
             if not isinstance(proposal, Suggestion):
@@ -98,16 +96,16 @@ class Distinct:
     def _what_is_left(self, tree: Tree, history: History, space: Space, rng: Stream) -> Proposal:
         """One of the few untried configurations of a space that is nearly used up."""
         for _ in range(MOST_CELLS):
+            if tree.root.status is not Status.FREE:
+                break
             found = _descend(tree, space, rng)
             while (name := history.declared.next_name(found)) is not None:  # what is endless
                 found[name] = space[name].decode(rng.uniform(name))
             if history.space.is_allowed(found):
                 return Suggestion(found)
             tree.forbid(found)
-            if tree.root.status is not Status.FREE:
-                break
         if tree.root.status is Status.PENDING:
-            return Wait("every allowed configuration that is known was tried")
+            return Wait("every configuration that is known was tried; running trials will show whether there are more")
         return Exhausted(used_up(tree.n_tried()))
 
 

@@ -60,6 +60,10 @@ class Node:
         child = self.children.get(cell)
         return Status.FREE if child is None else child.status
 
+    def has_leaf_beside(self) -> bool:
+        """Whether trials end at a neighbouring cell, as they probably do here."""
+        return self.parent is not None and any(child.is_leaf for child in self.parent.children.values())
+
     def refresh(self) -> None:
         """Brings the status up to date, here and above."""
         node: Node | None = self

@@ -76,25 +76,26 @@ class Tree:
     def judge(self, params: Mapping[str, Scalar], space: Space) -> tuple[Status, Mapping[str, Scalar]]:
         """Whether a proposal for ``space`` is still to be tried, and the part of it that stands.
 
-        A partial proposal counts by the place that it leads to.
+        A place that a running trial is about to reveal is taken for a whole branch, in which two trials will part, unless trials
+        have ended right beside it.
         """
         node: Node | None = self.root
         used = dict[str, Scalar]()
-        status = Status.FREE
         if self._elsewhere and frozenset(params.items()) in self._elsewhere:
             return Status.CLOSED, params
-        while node is not None and status is not Status.CLOSED:
+        while node is not None:
             level = self.level(node, used)
-            if node.status is Status.CLOSED or node.n_waiting:
-                status = node.status
+            if node.status is Status.CLOSED:
+                return Status.CLOSED, params
             if level is None or level.name not in params:
-                return max(status, node.status), params
+                is_doubtful = level is None and node.n_waiting and node.has_leaf_beside()
+                return Status.PENDING if is_doubtful else Status.FREE, params
             if not is_planned(level, space):
-                return max(status, node.status), used
+                return Status.FREE, used
             cell = level.cell(params[level.name])
             used[level.name] = params[level.name]
             node = None if cell is None else self.enter(node, cell)
-        return status, params
+        return Status.FREE, params
 
     def find(self, params: Mapping[str, Scalar]) -> tuple[Node | None, dict[str, Scalar]]:
         """The place that ``params`` lead to, and what of them leads there; None where no trial has been."""

@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +47,9 @@ class PBT:
         max_steps: the length of a full training; by default what trials announce by ``trial.steps(n)``.
         metric, direction, compare: what is compared (``Ranking``).
     """
+
+    starts_from_parents: ClassVar[bool] = True
+    """Checkpoints of its trials may be wanted by others: nobody removes them at once."""
 
     params: Sequence[str]
     population: int = 16

@@ -5,6 +5,9 @@ finished object. The other functions are plain PyTorch and know nothing of trial
 the extra ``torch``.
 """
 
+import importlib
+from typing import Any
+
 from honed.optional import require
 
 require("torch", "torch")
@@ -16,6 +19,7 @@ from honed.torch.activations import (  # noqa: E402  (a missing torch is told fi
     suggest_activation,
 )
 from honed.torch.data import Batches, Part, Split, Standardizer, split  # noqa: E402
+from honed.torch.fit import fit  # noqa: E402
 from honed.torch.models import MlpPlan, MlpRanges, make_mlp, plan_mlp, suggest_mlp  # noqa: E402
 from honed.torch.optimizers import OPTIMIZERS, make_optimizer, suggest_optimizer  # noqa: E402
 from honed.torch.presets import build_fc, fc_space  # noqa: E402
@@ -33,8 +37,10 @@ __all__ = [
     "Split",
     "Standardizer",
     "build_fc",
+    "ddp",
     "evaluate",
     "fc_space",
+    "fit",
     "make_activation",
     "make_mlp",
     "make_optimizer",
@@ -45,3 +51,9 @@ __all__ = [
     "suggest_optimizer",
     "train_epoch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ddp":  # several ranks are for few: imported when it is asked for
+        raise AttributeError(f"module 'honed.torch' has no attribute {name!r}")
+    return importlib.import_module("honed.torch.ddp")

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import multiprocessing
-import os
 import signal
 import tempfile
 import threading
@@ -30,20 +28,26 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import timedelta
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-import torch.distributed as dist
-
+from honed.backend import Resumed, TrialBackend
 from honed.checkpoints.states import restore_states, save_states
 from honed.domains import Domain, Scalar, domain_from_json
 from honed.errors import CheckpointNotFound, Fatal, HonedError, Infeasible
-from honed.outcome import is_out_of_memory
-from honed.torch.ranks import START_SECONDS, RankFailed, RankLost, RankMismatch, Ranks, device, find_ranks
-from honed.trial import Resumed, Trial, TrialBackend
+from honed.torch.ranks import (
+    RankFailed,
+    RankLost,
+    RankMismatch,
+    Ranks,
+    describe_failure,
+    device,
+    failure_again,
+    find_ranks,
+)
+from honed.torch.start import launch
+from honed.trial import Trial
 
 __all__ = ["RankFailed", "RankLost", "RankMismatch", "device", "launch", "optimize"]
 
@@ -176,7 +180,7 @@ class _Lead:
 
     def _fail(self, run: str, number: int, error: BaseException) -> None:
         """Ends the trial on all ranks; raises the error that was the first."""
-        first = self._ranks.fail(_described(error, 0))
+        first = self._ranks.fail(describe_failure(error, 0))
         traceback.clear_frames(error.__traceback__)
         if not isinstance(error, Exception):
             raise error
@@ -190,7 +194,7 @@ class _Lead:
             if self._ranks.owns_group or isinstance(error, Fatal | Infeasible):
                 raise error
             raise Fatal(f"Trial {number} failed, and a process group of one's own cannot be renewed.") from error
-        again = _raised(first)
+        again = failure_again(first)
         if not self._ranks.owns_group and not isinstance(again, Infeasible):
             again = Fatal(str(again))
         raise again from None
@@ -316,7 +320,7 @@ def _follow(ranks: Ranks, objective: Callable[[Trial], Any]) -> None:
             _train(ranks, run, message, objective)
         except BaseException as error:
             has_failed = True
-            ranks.fail(_described(error, ranks.rank))
+            ranks.fail(describe_failure(error, ranks.rank))
             traceback.clear_frames(error.__traceback__)
             if not isinstance(error, Exception):
                 raise

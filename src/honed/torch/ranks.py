@@ -17,12 +17,20 @@ import os
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import (  # type: ignore[attr-defined]
+    HashStore,
+    PrefixStore,
+    Store,
+    TCPStore,
+)
+from torch.distributed.rendezvous import rendezvous
 
 from honed.clock import SYSTEM_CLOCK
 from honed.errors import Fatal, HonedError, Infeasible
@@ -55,7 +63,7 @@ class Ranks:
         timeout: a rank that gives no sign of life for so many seconds counts as dead.
     """
 
-    def __init__(self, store: dist.Store, rank: int, size: int, *, timeout: float, backend: str | None) -> None:
+    def __init__(self, store: Store, rank: int, size: int, *, timeout: float, backend: str | None) -> None:
         self.rank, self.size, self.timeout = rank, size, timeout
         self.owns_group = not dist.is_initialized()
         self._store = store
@@ -207,9 +215,9 @@ class Ranks:
         if not self.owns_group or generation == self._generation:
             return
         self.leave()
-        device = {"device_id": device()} if self._backend == "nccl" else {}
-        store = dist.PrefixStore(f"group/{generation}", self._store)
-        dist.init_process_group(self._backend, store=store, rank=self.rank, world_size=self.size, **device)  # type: ignore[arg-type]
+        place = {"device_id": device()} if self._backend == "nccl" else {}
+        store = PrefixStore(f"group/{generation}", self._store)
+        dist.init_process_group(self._backend, store=store, rank=self.rank, world_size=self.size, **place)  # type: ignore[arg-type]
         self._generation = generation
 
     def leave(self) -> None:
@@ -220,6 +228,37 @@ class Ranks:
             if dist.is_initialized():
                 dist.destroy_process_group()
             gc.collect()
+
+
+# ------------------------------------------------------------------------------------------------- failures as text
+
+
+def describe_failure(error: BaseException, rank: int) -> dict[str, Any]:
+    """What the other ranks need to know of an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").split(".")[0] == "honed":
+        trace = trace.tb_next
+    kinds: dict[str, Any] = {"infeasible": Infeasible, "memory": (MemoryError, torch.OutOfMemoryError), "fatal": Fatal}
+    return {
+        "rank": rank,
+        "kind": next((kind for kind, types in kinds.items() if isinstance(error, types)), "error"),
+        "type": type(error).__name__,
+        "text": str(error),
+        "traceback": "".join(traceback.format_exception(type(error), error, trace)).rstrip(),
+    }
+
+
+def failure_again(failure: dict[str, Any]) -> Exception:
+    """An error that says on rank 0 what has happened on another rank."""
+    text = f"Rank {failure['rank']} failed:\n{failure['traceback']}"
+    match failure["kind"]:
+        case "infeasible":
+            return Infeasible(failure["text"])
+        case "memory":
+            return torch.OutOfMemoryError(text)
+        case "fatal":
+            return Fatal(text)
+    return RankFailed(text)
 
 
 # ------------------------------------------------------------------------------------------------- finding each other
@@ -245,23 +284,23 @@ def find_ranks(*, timeout: float, backend: str | None) -> Ranks:
         if dist.is_initialized():
             _MEMO["where"] = _beside_group()
         elif "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-            _MEMO["where"] = next(iter(dist.rendezvous("env://")))
+            _MEMO["where"] = next(iter(rendezvous("env://")))
         else:
-            _MEMO["where"] = dist.HashStore(), 0, 1
+            _MEMO["where"] = HashStore(), 0, 1
         _MEMO["n"] = 0
     store, rank, size = _MEMO["where"]
     _MEMO["n"] += 1
-    return Ranks(dist.PrefixStore(f"honed/{_MEMO['n']}", store), rank, size, timeout=timeout, backend=backend)
+    return Ranks(PrefixStore(f"honed/{_MEMO['n']}", store), rank, size, timeout=timeout, backend=backend)
 
 
-def _beside_group() -> tuple[dist.Store, int, int]:
+def _beside_group() -> tuple[Store, int, int]:
     """A store for the ranks of a process group that the user has made."""
     rank, size = dist.get_rank(), dist.get_world_size()
     group = dist.new_group(backend="gloo")  # NCCL would want the message on a GPU
     host = os.environ.get("MASTER_ADDR") or socket.gethostname()
     wait = timedelta(seconds=START_SECONDS)
-    mine = dist.TCPStore(host, 0, size, is_master=True, timeout=wait, wait_for_workers=False) if rank == 0 else None
+    mine = TCPStore(host, 0, size, is_master=True, timeout=wait, wait_for_workers=False) if rank == 0 else None
     place: list[Any] = [(host, mine.port)] if mine is not None else [None]
     dist.broadcast_object_list(place, src=0, group=group)
     dist.destroy_process_group(group)
-    return mine or dist.TCPStore(*place[0], size, is_master=False, timeout=wait), rank, size
+    return mine or TCPStore(place[0][0], place[0][1], size, is_master=False, timeout=wait), rank, size
