@@ -1,6 +1,6 @@
 """Every trial trains on several ranks (DistributedDataParallel); rank 0 alone has the study.
 
-    torchrun --nproc-per-node 4 examples/ddp.py        or: python examples/ddp.py, which starts two ranks by itself
+torchrun --nproc-per-node 4 examples/ddp.py        or: python examples/ddp.py, which starts two ranks by itself
 """
 
 import argparse

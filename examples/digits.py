@@ -1,6 +1,6 @@
 """Tune a small neural network on handwritten digits: baseline, search, honest test. About two minutes.
 
-    make demo                        or: python examples/digits.py --trials 100 --epochs 20
+    make demo                        or: python examples/digits.py --trials 200 --epochs 20
 
 Run it again and the same study goes on. Press Ctrl-C and nothing is lost.
 """
@@ -20,7 +20,7 @@ import honed
 from honed.torch import evaluate, split, suggest_activation, suggest_optimizer, train_epoch
 
 parser = argparse.ArgumentParser(description="Tune a small neural network on handwritten digits.")
-parser.add_argument("--trials", type=int, default=80, help="trials of the study in total (default: 80)")
+parser.add_argument("--trials", type=int, default=180, help="trials of the study in total (default: 180)")
 parser.add_argument("--epochs", type=int, default=20, help="epochs of a full training (default: 20)")
 parser.add_argument("--storage", help="file that keeps the study (default: honed.db in this folder)")
 parser.add_argument("--seed", type=int, default=1, help="of data split, search and trainings (default: 1)")
@@ -51,6 +51,7 @@ def objective(trial):
     torch.manual_seed(args.seed + trial.number)
     model, optimizer, batch_size = build(trial)
     batches = data.train.batches(batch_size, shuffle=True, seed=args.seed)
+    trial.track(model=model, optimizer=optimizer, batches=batches)  # paused at 3 and 9 epochs; the best third goes on
     for epoch in trial.steps(args.epochs):
         train_epoch(model, optimizer, batches)
         train, validation = (evaluate(model, part.batches(1024)) for part in (data.train, data.validation))
@@ -115,7 +116,7 @@ def main():
     if n_done >= n_trials:
         n_trials = n_done + 20
         print(f"The study has its {n_done} trials: 20 more.")
-    study.optimize(objective, n_trials=n_trials)
+    study.optimize(objective, n_trials=n_trials, scheduler="asha")
     final_test(study.best_trial)
 
 

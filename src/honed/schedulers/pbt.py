@@ -20,7 +20,7 @@ import numpy as np
 from honed.algorithms.rungs import ordered
 from honed.domains import Categorical, Domain, Float, Int, Scalar
 from honed.errors import closest
-from honed.history import History
+from honed.history import History, Ints
 from honed.records import Decision, Direction, Resume, Start, State, TrialRecord, Wait
 from honed.schedulers.base import Move
 from honed.schedulers.moves import full_length, paused, queued
@@ -91,8 +91,9 @@ class PBT:
         grants = paused(history)
         rows = np.flatnonzero(grants >= 0)
         if len(rows):
-            number = int(rows[grants[rows].argmin()])
-            return Resume(number=number, until=self._above(history, int(grants[number])))
+            step = int(grants[rows].min())
+            number = self._best_of(history, rows[grants[rows] == step], step)
+            return Resume(number=number, until=self._above(history, step))
         if history.count(State.RUNNING):
             return Wait("the population is being trained")
         return fresh
@@ -111,6 +112,13 @@ class PBT:
 
     def _interval(self, history: History) -> int:
         return self.interval or max(3, math.ceil((full_length(history, self.max_steps) or 0) / 20))
+
+    def _best_of(self, history: History, numbers: Ints, step: int) -> int:
+        """The best first: those likely to be stopped come last and are judged against all, with one worker too."""
+        ranked = self._ranking().at(history, step)
+        scores = np.full(len(history), np.inf)
+        scores[ranked.numbers] = ranked.scores
+        return int(numbers[ordered(scores[numbers], numbers)[0]])
 
     def _above(self, history: History, step: int) -> int | None:
         """The grant above a step: the next comparison, or None for the end."""

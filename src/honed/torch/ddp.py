@@ -21,15 +21,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import signal
 import tempfile
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from honed.backend import Resumed, TrialBackend
@@ -45,6 +42,7 @@ from honed.torch.ranks import (
     device,
     failure_again,
     find_ranks,
+    one_interrupt_ignored,
 )
 from honed.torch.start import launch
 from honed.trial import Trial
@@ -81,6 +79,9 @@ def optimize(
     it, so the checkpoints must lie on a disk that all ranks see. The global random states are kept for each rank. What the
     objective does only on rank 0 must not include ``suggest``, ``should_stop`` or ``steps``.
 
+    A training cut by pauses is the same bit for bit on two ranks; with more, PyTorch adds gradients in another order in the first
+    step after a pause (its buckets), unless the model is wrapped with ``find_unused_parameters=True``.
+
     Args:
         study: makes or opens the study; only rank 0 calls it, the others never touch the storage.
         objective: the same on all ranks; rank 0's return value and reports count.
@@ -102,7 +103,7 @@ def optimize(
     ranks = find_ranks(timeout=rank_timeout, backend=backend)
     try:
         if ranks.rank:
-            with _one_interrupt_ignored():
+            with one_interrupt_ignored():
                 _follow(ranks, objective)
             return None
         leader = _Lead(ranks, objective)
@@ -189,7 +190,7 @@ class _Lead:
         lost = self._ranks.gather(lambda rank: f"{run}/done/{rank}")
         self._ranks.say(f"{run}/closed", True)
         if lost:
-            raise RankLost(f"Trial {number}: {self._ranks.told(lost)}") from error
+            raise RankLost(f"Trial {number}: {self._ranks.told(lost)}") from None
         if first["rank"] == 0 or (first["type"], first["text"]) == (type(error).__name__, str(error)):
             if self._ranks.owns_group or isinstance(error, Fatal | Infeasible):
                 raise error
@@ -333,9 +334,7 @@ def _follow(ranks: Ranks, objective: Callable[[Trial], Any]) -> None:
 
 def _train(ranks: Ranks, run: str, message: Mapping[str, Any], objective: Callable[[Trial], Any]) -> None:
     """Runs the objective here as rank 0 does there."""
-    given = {}
-    for name, (described, stored) in message["given"].items():
-        given[name] = (domain_from_json(described), stored)
+    given = {name: (domain_from_json(described), stored) for name, (described, stored) in message["given"].items()}
     step, directory, until = message["resumed"]
     resumed = Resumed(step, None if directory is None else Path(directory), until)
     log = _Log(ranks, run)
@@ -398,24 +397,3 @@ def _passing() -> Iterator[Path]:
     """A directory for a copy that nobody needs: rank 0's counts."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory)
-
-
-@contextlib.contextmanager
-def _one_interrupt_ignored() -> Iterator[None]:
-    """Ctrl-C reaches all ranks: the first is rank 0's business, which finishes the current step; the second ends this one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    presses = 0
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        nonlocal presses
-        presses += 1
-        if presses > 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -14,12 +14,14 @@ import contextlib
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import torch
@@ -228,6 +230,27 @@ class Ranks:
             if dist.is_initialized():
                 dist.destroy_process_group()
             gc.collect()
+
+
+@contextlib.contextmanager
+def one_interrupt_ignored() -> Iterator[None]:
+    """Ctrl-C reaches all ranks: the first is rank 0's business, which finishes the current step; the second ends this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    presses = 0
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # ------------------------------------------------------------------------------------------------- failures as text

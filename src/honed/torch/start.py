@@ -15,7 +15,9 @@ GRACE_SECONDS = 180.0
 """When a rank has ended by an error, the others may take so long to notice, write down what they have, and end too."""
 
 
-def launch(main: Callable[..., Any], *args: Any, n_ranks: int = 2, grace: float = GRACE_SECONDS) -> None:
+def launch(
+    main: Callable[..., Any], *args: Any, n_ranks: int = 2, grace: float = GRACE_SECONDS, method: str = "spawn"
+) -> None:
     """Calls ``main(*args)`` on so many ranks of this machine; under ``torchrun`` just calls it.
 
     Write it under ``if __name__ == "__main__":``, as each rank is a new Python process that imports the script.
@@ -24,6 +26,7 @@ def launch(main: Callable[..., Any], *args: Any, n_ranks: int = 2, grace: float 
         main: a function at the top level of a module.
         n_ranks: how many processes, one for each GPU as a rule.
         grace: seconds that other ranks have to end by themselves when one has ended by an error.
+        method: "spawn", or "forkserver", whose processes share what ``multiprocessing.set_forkserver_preload`` names.
 
     Raises:
         RuntimeError: a rank has ended by an error, which it has printed.
@@ -34,7 +37,7 @@ def launch(main: Callable[..., Any], *args: Any, n_ranks: int = 2, grace: float 
         main(*args)
         return
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=grace))
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context(method)
     processes = [
         context.Process(target=_run_rank, args=(rank, n_ranks, store.port, main, args), name=f"rank {rank}")
         for rank in range(n_ranks)
