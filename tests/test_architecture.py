@@ -206,13 +206,9 @@ def imports_go_down(house: Sources) -> list[str]:
         if room not in FLOORS or other not in FLOORS:
             continue  # every_module_has_a_floor reports it
         if FLOORS[other] > FLOORS[room]:
-            problems.append(
-                f"{where}: {room} (floor {FLOORS[room]}) imports upwards: {other} (floor {FLOORS[other]})"
-            )
+            problems.append(f"{where}: {room} (floor {FLOORS[room]}) imports upwards: {other} (floor {FLOORS[other]})")
         elif FLOORS[other] == FLOORS[room] and (room, other) not in NEIGHBOURS:
-            problems.append(
-                f"{where}: {room} imports its neighbour {other} on floor {FLOORS[room]}; not in NEIGHBOURS"
-            )
+            problems.append(f"{where}: {room} imports its neighbour {other} on floor {FLOORS[room]}; not in NEIGHBOURS")
     return problems
 
 
@@ -244,9 +240,7 @@ def samplers_keep_apart(house: Sources) -> list[str]:
                 continue
             theirs = to.removeprefix(door).removeprefix(".") or "__init__"
             if theirs not in {mine, "base", "combine"} and (mine, theirs) not in SAMPLER_PAIRS:
-                problems.append(
-                    f"{module}:{line}: sampler {mine} imports sampler {theirs}; not in SAMPLER_PAIRS"
-                )
+                problems.append(f"{module}:{line}: sampler {mine} imports sampler {theirs}; not in SAMPLER_PAIRS")
     return problems
 
 
@@ -316,9 +310,7 @@ def only_the_clock_asks_for_the_time(house: Sources) -> list[str]:
                 problems.append(f"{module}:{line}: imports time; take a honed.clock.Clock")
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and name_of(node.func).endswith(WALL_CLOCKS):
-                problems.append(
-                    f"{module}:{node.lineno}: calls {name_of(node.func)}; take a honed.clock.Clock"
-                )
+                problems.append(f"{module}:{node.lineno}: calls {name_of(node.func)}; take a honed.clock.Clock")
     return problems
 
 
@@ -350,11 +342,7 @@ def unsafe_call(node: ast.Call) -> str:
 
 def no_module_is_too_long(house: Sources) -> list[str]:
     lengths = {module: len(source.splitlines()) for module, source in house.items()}
-    return [
-        f"{module}: {n} lines, at most {MAX_LINES}; split it"
-        for module, n in lengths.items()
-        if n > MAX_LINES
-    ]
+    return [f"{module}: {n} lines, at most {MAX_LINES}; split it" for module, n in lengths.items() if n > MAX_LINES]
 
 
 RULES: list[Rule] = [

@@ -158,10 +158,7 @@ def own_doc(thing: Any) -> str:
 
 def documented_verbs(modules: list[ModuleType]) -> set[str]:
     protocols = {
-        cls
-        for module in modules
-        for cls in vars(module).values()
-        if inspect.isclass(cls) and is_protocol(cls)
+        cls for module in modules for cls in vars(module).values() if inspect.isclass(cls) and is_protocol(cls)
     }
     return {name for cls in protocols for name, value in public_members(cls) if inspect.getdoc(value)}
 

@@ -59,8 +59,13 @@ def failure(error: BaseException) -> Update:
     """The final update of a training that raised ``error``."""
     if isinstance(error, Infeasible):
         return Update(state=State.FAILED, cause=Cause.INFEASIBLE, message=str(error) or "infeasible")
-    cause = Cause.OOM if is_out_of_memory(error) else Cause.ERROR
+    cause = Cause.OOM if is_out_of_memory(error) else Cause.LOST if is_lost(error) else Cause.ERROR
     return Update(state=State.FAILED, cause=cause, message=user_traceback(error))
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a process that the training cannot do without is gone."""
+    return type(error).__name__ == "RankLost"  # honed.torch.ranks, which only those load who have torch
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -132,6 +132,11 @@ class Trial:
         return domain.to_object(stored)
 
     @property
+    def behind(self) -> tuple[TrialBackend, tuple[str, ...], Mapping[str, tuple[Domain, Scalar]]]:
+        """The backend, the objectives' names and the values so far: for those who wrap a trial, not for objectives."""
+        return self._backend, self._metrics, MappingProxyType(self._params)
+
+    @property
     def params(self) -> Mapping[str, Scalar]:
         """Name -> value (the label of a choice) of all parameters so far."""
         return MappingProxyType({name: stored for name, (_, stored) in self._params.items()})

@@ -47,7 +47,9 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(data.data[:256], dtype=torch.float32) / 16, torch.tensor(data.target[:256])
 
 
-def train(trial: honed.Trial, log: Callable[[str], object], *, after: Callable[[int], None] = lambda step: None) -> None:
+def train(
+    trial: honed.Trial, log: Callable[[str], object], *, after: Callable[[int], None] = lambda step: None
+) -> None:
     """A training with everything that has a state: momentum, a schedule, dropout, batch statistics, shuffling."""
     torch.manual_seed(trial.number)
     x, y = digits()

@@ -42,7 +42,7 @@ CASES = [
 
 
 class TestConformance(SchedulerSuite):
-    @pytest.fixture(params=CASES, ids=lambda case: str(case))
+    @pytest.fixture(params=CASES, ids=str)
     def case(self, request: pytest.FixtureRequest) -> Case:
         case: Case = request.param
         return case

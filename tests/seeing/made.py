@@ -58,7 +58,5 @@ def deck_history(**attributes: Any) -> History:
     return a_history(*trials, directions=("maximize",), attributes=attributes)
 
 
-def ended(
-    trial: TrialRecord, best: TrialRecord | None = None, n: int = 1, of: int | None = None
-) -> TrialEnded:
+def ended(trial: TrialRecord, best: TrialRecord | None = None, n: int = 1, of: int | None = None) -> TrialEnded:
     return TrialEnded(trial=trial, best=best, n_counted=n, n_trials=of)

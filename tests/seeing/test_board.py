@@ -29,12 +29,9 @@ def test_study_line_with_everything_known(board, clock):
         start(board, number)
         clock.sleep(seconds)
         board.hear(ended(complete(number, 0.1), best=complete(12, 0.95123), n=31 + number, of=100))
-    assert (
-        board.lines(120)
-        == [
-            "mnist: 33 of 100 trials, best 0.95123 (trial 12), 0:01:20 elapsed, about 0:22:20 left"  # 67 trials of 20 s
-        ]
-    )
+    assert board.lines(120) == [
+        "mnist: 33 of 100 trials, best 0.95123 (trial 12), 0:01:20 elapsed, about 0:22:20 left"  # 67 trials of 20 s
+    ]
 
 
 def test_study_line_with_little_known(clock):

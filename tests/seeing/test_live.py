@@ -53,9 +53,7 @@ def program(*parts):
 
 def moment(text, shown, columns=120):
     """The screen when the block first shows something, up to the end of the block."""
-    ends = [
-        found.start() for found in re.finditer("\r\x1b\\[2K\x1b\\[1A", text)
-    ]  # then it is erased and drawn anew
+    ends = [found.start() for found in re.finditer("\r\x1b\\[2K\x1b\\[1A", text)]  # then it is erased and drawn anew
     screens = (Screen(columns).write(text[:end]) for end in ends)
     seen = (screen.lines[: screen.row + 1] for screen in screens)
     return next(lines for lines in seen if any(shown in line for line in lines[-6:]))
@@ -127,9 +125,7 @@ def test_several_trials_have_a_line_each():
 
 
 def test_ctrl_c_leaves_the_terminal_clean():
-    _, screen, status = run_on_terminal(
-        program(ONE_TRIAL, "    time.sleep(30)\n"), interrupt_after="iters/sec"
-    )
+    _, screen, status = run_on_terminal(program(ONE_TRIAL, "    time.sleep(30)\n"), interrupt_after="iters/sec")
     assert status != 0
     assert "KeyboardInterrupt" in screen.lines[screen.row - 1]
     assert "iters/sec" not in "\n".join(screen.lines)
@@ -190,9 +186,7 @@ def test_standard_output_that_is_piped_stays_there(tmp_path):
 
 def test_ci_and_no_color_get_plain_lines_on_a_terminal():
     for environment in ({"CI": "true"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}):
-        text, _, status = run_on_terminal(
-            program(ONE_TRIAL, "    end(trial, 0.5)\n"), environment=environment
-        )
+        text, _, status = run_on_terminal(program(ONE_TRIAL, "    end(trial, 0.5)\n"), environment=environment)
         assert status == 0, text
         assert "\x1b" not in text
         assert text.count("\n") == 2

@@ -48,9 +48,7 @@ def test_baseline_is_compared_by_the_direction(direction, baseline, line):
     assert study_report(history).splitlines()[-1] == line
 
 
-@pytest.mark.parametrize(
-    "baseline", [None, 0.9, {}, {"value": "high"}, {"value": float("nan")}, {"value": True}]
-)
+@pytest.mark.parametrize("baseline", [None, 0.9, {}, {"value": "high"}, {"value": float("nan")}, {"value": True}])
 def test_baseline_that_is_none_is_left_out(baseline):
     assert study_report(deck_history(baseline=baseline)) == DECK
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from honed.backend import Resumed
 from honed.domains import Domain, Scalar
 from honed.trial import Trial
 
@@ -32,6 +35,17 @@ class RandomValues:
 
     def should_stop(self) -> bool:
         return False
+
+    def resume(self) -> Resumed:
+        return Resumed()
+
+    def begin(self, n_steps: int) -> None: ...
+
+    def end_step(self, step: int) -> bool:
+        return False
+
+    def checkpoint(self, step: int) -> AbstractContextManager[Path]:
+        raise NotImplementedError("these trials are never paused")
 
 
 @pytest.fixture

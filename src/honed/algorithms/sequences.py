@@ -57,7 +57,7 @@ def sobol(first: int, n: int, d: int, seeds: Sequence[int] | None = None) -> Flo
     words = _plain_sobol(first, n, d)
     if seeds is not None:
         words = _owen_scrambled(words, np.asarray(seeds, dtype=np.uint32))
-    return (words + 0.5) * _TO_UNIT
+    return ((words + 0.5) * _TO_UNIT).astype(np.float64, copy=False)
 
 
 def halton(first: int, n: int, d: int, seeds: Sequence[int] | None = None) -> Floats:

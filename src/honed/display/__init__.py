@@ -50,9 +50,7 @@ def make_display(mode: str = "auto", stream: IO[str] | None = None, clock: Clock
     mode = os.environ.get(MODE_VARIABLE) or mode
     if mode not in MODES:
         choices = ", ".join(map(repr, MODES))
-        raise ValueError(
-            f"progress={mode!r} is unknown (it may come from {MODE_VARIABLE}); use one of {choices}"
-        )
+        raise ValueError(f"progress={mode!r} is unknown (it may come from {MODE_VARIABLE}); use one of {choices}")
     output = Output(sys.stderr if stream is None else stream)
     if mode == "auto":
         mode = "live" if output.isatty() and _can_be_live(os.environ) else "plain"

@@ -95,9 +95,7 @@ class Board:
 
     def _study_line(self, now: float, running: list[Training]) -> str:
         of = f" of {self._n_trials}" if self._n_trials is not None else ""
-        parts = [
-            f"{self._name}: {self._n_counted}{of} {'trial' if self._n_counted == 1 and not of else 'trials'}"
-        ]
+        parts = [f"{self._name}: {self._n_counted}{of} {'trial' if self._n_counted == 1 and not of else 'trials'}"]
         best = best_text(self._best)
         if best:
             parts.append(best)
@@ -121,9 +119,7 @@ class Board:
 def _training_lines(training: Training, now: float, columns: int) -> list[str]:
     position = training.position
     params = ", ".join(f"{name}={_short(value)}" for name, value in training.trial.params.items())
-    title = f"trial {training.trial.number} ({_clock_text(now - training.since)})" + (
-        f": {params}" if params else ""
-    )
+    title = f"trial {training.trial.number} ({_clock_text(now - training.since)})" + (f": {params}" if params else "")
     if not (position.iteration or position.n_steps or position.step):
         return [title]
     return [title, *progress_lines(position, _seconds(position, now), bar_width(columns))]

@@ -180,9 +180,7 @@ def _where(trial: TrialRecord, study: StudyRecord | None) -> str:
     if not trial.reports:
         return ""
     latest = trial.reports[-1]
-    values = (
-        [latest.values[name] for name in study.metrics if name in latest.values] if study is not None else []
-    )
+    values = [latest.values[name] for name in study.metrics if name in latest.values] if study is not None else []
     if not values:
         return f" at step {latest.step}"
     shown = f"value: {_short(values[0])}" if len(values) == 1 else f"values: {[_short(value) for value in values]}"

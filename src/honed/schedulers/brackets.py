@@ -153,9 +153,7 @@ class _Table:
         ]
 
 
-def _promotion(
-    history: History, ranking: Ranking, table: _Table, members: Ints, rounds: Rounds
-) -> Resume | None:
+def _promotion(history: History, ranking: Ranking, table: _Table, members: Ints, rounds: Rounds) -> Resume | None:
     """The next trial of one bracket that a closed round has chosen and that has not gone on yet."""
     stages = table.stages[members]
     for k, (step, n_next) in enumerate(zip(rounds.grants[:-1], rounds.counts[1:], strict=True)):

@@ -234,7 +234,9 @@ class StopAlso:
         for name in ("scheduler", "rule"):
             value = getattr(self, name)
             if isinstance(value, type) or not isinstance(value, Scheduler):
-                raise TypeError(f"StopAlso: {name} must be a scheduler, got {value!r}; write StopAlso(ASHA(), Threshold())")
+                raise TypeError(
+                    f"StopAlso: {name} must be a scheduler, got {value!r}; write StopAlso(ASHA(), Threshold())"
+                )
 
     def next(self, history: History) -> Move:
         return self.scheduler.next(history)

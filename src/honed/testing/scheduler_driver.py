@@ -168,7 +168,11 @@ class Workers:
             self._end(record, State.COMPLETE)
         elif decision is Decision.STOP:
             self._end(record, State.STOPPED)
-        elif decision is Decision.PAUSE or (record.until is not None and step >= record.until) or luck > 1 - self.chaos.interrupt:
+        elif (
+            decision is Decision.PAUSE
+            or (record.until is not None and step >= record.until)
+            or luck > 1 - self.chaos.interrupt
+        ):
             self._pause(record)
 
     # ------------------------------------------------------------------------------------------------ what it saw
@@ -192,7 +196,9 @@ class Workers:
         """What another process sees that reads everything at once."""
         trials = {record.number: record for delta in self._deltas for record in delta.trials}
         reports = {(r.number, r.step): r for delta in self._deltas for r in delta.reports}
-        in_order = {record.number: None for delta in self._deltas for record in delta.trials if record.state.is_finished}
+        in_order = {
+            record.number: None for delta in self._deltas for record in delta.trials if record.state.is_finished
+        }
         ordered = [trials[n] for n in [*(n for n in trials if n not in in_order), *in_order]]
         whole = Delta(
             revision=self.history.revision, trials=tuple(ordered), reports=tuple(reports.values()), lost=self._lost

@@ -12,6 +12,7 @@ Curves are given and workers are simulated (``honed.testing.scheduler_driver``);
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -74,10 +75,18 @@ def with_nan(number: int, step: int) -> float:
 class SchedulerSuite:
     """Inherit it and define the fixture ``case``."""
 
-    def play(self, case: Case, curve: Curve = falling, n_workers: int = 1, seed: int = 0, **settings: object) -> Workers:
+    def play(
+        self, case: Case, curve: Curve = falling, n_workers: int = 1, seed: int = 0, **settings: object
+    ) -> Workers:
         """Runs a study of the case to its end."""
         workers = Workers(
-            case.scheduler, curve, LENGTH, n_workers, case.n_trials, seed, **settings  # type: ignore[arg-type]
+            case.scheduler,
+            curve,
+            LENGTH,
+            n_workers,
+            case.n_trials,
+            seed,
+            **settings,  # type: ignore[arg-type]
         )
         workers.run()
         return workers
@@ -94,7 +103,7 @@ class SchedulerSuite:
         self.play(case, n_workers=n_workers, chaos=chaos, is_checked=True)
 
     @pytest.mark.parametrize("n_workers", [1, 8])
-    @pytest.mark.parametrize("fail", [0.0, 0.02, 0.3])
+    @pytest.mark.parametrize("fail", [0.0, 0.05])
     def test_every_study_ends(self, case: Case, n_workers: int, fail: float) -> None:
         workers = self.play(case, n_workers=n_workers, chaos=Chaos(fail=fail, interrupt=0.03, kill=0.03), seed=3)
         assert not workers.history.count(State.RUNNING, State.WAITING)
@@ -125,7 +134,7 @@ class SchedulerSuite:
     def test_repeats_at_most_back_to_the_last_checkpoint(self, case: Case) -> None:
         workers = self.play(case, n_workers=4, chaos=Chaos(kill=0.03))
         for steps in workers.executed().values():
-            for before, after in zip(steps, steps[1:], strict=False):
+            for before, after in itertools.pairwise(steps):
                 assert after <= before + 1
         for record in workers.history:
             reported = [report.step for report in record.reports]

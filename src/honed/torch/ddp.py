@@ -137,7 +137,7 @@ class _Lead:
     def __call__(self, trial: Trial) -> Any:
         self._n += 1
         run = f"run/{self._n}"
-        inside, metrics, given = _behind(trial)
+        inside, metrics, given = trial.behind
         resumed = inside.resume()
         message = {
             "number": trial.number,
@@ -206,11 +206,6 @@ class _Lead:
         with contextlib.suppress(RankLost):
             self._ranks.say(f"run/{self._n + 1}", {"over": error})
             self._ranks.gather(lambda rank: f"left/{rank}")
-
-
-def _behind(trial: Trial) -> tuple[TrialBackend, tuple[str, ...], dict[str, tuple[Domain, Scalar]]]:
-    """Backend, names of metrics, and what is given beforehand."""
-    return trial._backend, trial._metrics, dict(trial._params)
 
 
 class _Log:
