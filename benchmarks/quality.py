@@ -65,7 +65,7 @@ def jobs_of(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     jobs = []
     for name in arguments.suites:
         suite = SUITES[name]
-        budgets = tuple(b for b in suite.budgets if not arguments.quick or b <= suite.budgets[0] * 10)
+        budgets = suite.budgets[: arguments.budgets]
         n_tasks, seeds = len(load_suite(name, folder)), arguments.seeds or suite.seeds
         for mode in arguments.modes:
             for n_workers in arguments.workers:
@@ -95,17 +95,23 @@ def tables(results: Sequence[Result]) -> str:
         mine = [result for result in results if result.place == place]
         mine.sort(key=lambda result: (rank.get(result.method, len(rank)), result.task, result.seed))
         suite = SUITES[place.suite]
-        budgets = suite.budgets[: len(mine[0].regrets)]
+        budgets = suite.budgets[: max(len(result.regrets) for result in mine)]
         unit = "full trainings" if suite.has_steps else "evaluations"
         parts.append(markdown(place, mine, budgets, BASELINE if suite.has_steps else "random", unit))
     return "\n\n".join(parts)
 
 
-def kept(path: Path, jobs: Sequence[Job]) -> list[Result]:
-    """The results of an earlier run, but for what is played now."""
+def kept(paths: Sequence[Path], jobs: Sequence[Job]) -> list[Result]:
+    """The results of earlier runs, but for what is played now; of two runs of a method the later path counts."""
     now = {(job.place, job.method) for job in jobs}
-    results = map(Result.from_json, json.loads(path.read_text(encoding="utf-8")))
-    return [result for result in results if (result.place, result.method) not in now]
+    found: dict[tuple[Place, str], list[Result]] = {}
+    for path in paths:
+        results = [Result.from_json(data) for data in json.loads(path.read_text(encoding="utf-8"))]
+        mine: dict[tuple[Place, str], list[Result]] = {}
+        for result in results:
+            mine.setdefault((result.place, result.method), []).append(result)
+        found |= mine
+    return [result for key, results in found.items() if key not in now for result in results]
 
 
 def write_document(text: str, command: str, path: Path = DOCUMENT) -> None:
@@ -128,16 +134,19 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--suites", nargs="+", default=["lcbench", "taskset"], choices=SUITES)
     parser.add_argument("--modes", nargs="+", default=["pool"], choices=["pool", "continuous"])
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
-    parser.add_argument("--methods", nargs="+", default=known, choices=known, metavar="METHOD", help=", ".join(known))
+    parser.add_argument("--methods", nargs="*", default=known, choices=known, metavar="METHOD", help=", ".join(known))
     parser.add_argument("--seeds", type=int, help="studies of each method on each task (default: 10, taskset 20)")
+    parser.add_argument("--budgets", type=int, metavar="N", help="only the first N of a suite's budgets")
     parser.add_argument("--quick", action="store_true", help="2 seeds, small budgets only; a look, not a result")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--raw", type=Path, help="also keep every study's result in this JSON file")
-    parser.add_argument("--reuse", type=Path, help="also show what an earlier --raw kept of methods not played now")
+    parser.add_argument(
+        "--reuse", type=Path, nargs="+", default=[], help="also show what earlier --raw kept of methods not played now"
+    )
     parser.add_argument("--no-document", action="store_true", help="leave docs/benchmarks.md alone")
     arguments = parser.parse_args(words)
     if arguments.quick:
-        arguments.seeds, arguments.no_document = 2, True
+        arguments.seeds, arguments.budgets, arguments.no_document = 2, 4, True
     return arguments
 
 
@@ -153,7 +162,7 @@ def main() -> int:
         )
         return 2
     jobs = jobs_of(arguments, folder)
-    results = [] if arguments.reuse is None else kept(arguments.reuse, jobs)
+    results = kept(arguments.reuse, jobs)
     results += play_all(jobs, arguments.processes)
     text = tables(results)
     print(text)
@@ -170,7 +179,7 @@ def command_line(arguments: argparse.Namespace) -> str:
     words += ["--workers", *map(str, arguments.workers)]
     if arguments.seeds is not None:
         words += ["--seeds", str(arguments.seeds)]
-    if arguments.reuse is None and list(arguments.methods) != list(methods()):
+    if not arguments.reuse and list(arguments.methods) != list(methods()):
         words += ["--methods", *(f'"{method}"' for method in arguments.methods)]
     return " ".join(words)
 

@@ -84,10 +84,12 @@ def score(place: Place, method: str, task: RowTask, seed: int, played: Played, b
 
 
 def by_task(results: Sequence[Result]) -> dict[str, Floats]:
-    """Method -> [tasks, budgets] the mean over seeds; tasks in alphabetical order."""
+    """Method -> [tasks, budgets] the mean over seeds, NaN where it was not played so long; tasks in alphabetical order."""
     cells: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    longest = max(len(result.regrets) for result in results)
     for result in results:
-        cells.setdefault(result.method, {}).setdefault(result.task, []).append(result.regrets)
+        padded = (*result.regrets, *[math.nan] * (longest - len(result.regrets)))
+        cells.setdefault(result.method, {}).setdefault(result.task, []).append(padded)
     return {
         method: np.array([np.mean(tasks[name], axis=0) for name in sorted(tasks)]) for method, tasks in cells.items()
     }
@@ -101,9 +103,10 @@ def interval(values: Floats) -> tuple[Floats, Floats]:
 
 
 def mean_ranks(table: Mapping[str, Floats]) -> dict[str, float]:
-    """Method -> its mean rank over tasks and budgets, 1 is best; equals share their ranks."""
+    """Method -> its mean rank over tasks and the budgets that all have, 1 is best; equals share their ranks."""
     names = list(table)
     stacked = np.stack([table[name] for name in names])  # [methods, tasks, budgets]
+    stacked = stacked[:, :, ~np.isnan(stacked).any(axis=(0, 1))]
     better = (stacked[None, :] < stacked[:, None]).sum(axis=1)
     equal = (stacked[None, :] == stacked[:, None]).sum(axis=1) - 1
     ranks = 1.0 + better + equal / 2.0
@@ -132,7 +135,8 @@ def _regret_rows(table: Mapping[str, Floats], results: Sequence[Result], budgets
     for method, values in table.items():
         low, high = interval(values)
         cells = [
-            f"{_short(m)} [{_short(lo)}, {_short(hi)}]" for m, lo, hi in zip(values.mean(0), low, high, strict=True)
+            "–" if math.isnan(mean) else f"{_short(mean)} [{_short(lo)}, {_short(hi)}]"
+            for mean, lo, hi in zip(values.mean(axis=0), low, high, strict=True)
         ]
         mine = [result for result in results if result.method == method]
         trials = float(np.mean([result.n_trials for result in mine]))
@@ -151,7 +155,7 @@ def _difference_rows(table: Mapping[str, Floats], budgets: Sequence[int], baseli
         difference = values - table[baseline]
         low, high = interval(difference)
         cells = [
-            f"{mean:+.3f} [{lo:+.3f}, {hi:+.3f}]" + ("" if lo <= 0.0 <= hi else " *")
+            "–" if math.isnan(mean) else f"{mean:+.3f} [{lo:+.3f}, {hi:+.3f}]" + ("" if lo <= 0.0 <= hi else " *")
             for mean, lo, hi in zip(difference.mean(axis=0), low, high, strict=True)
         ]
         rows.append(_row([method, *cells]))

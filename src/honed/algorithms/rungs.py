@@ -86,13 +86,18 @@ def best_of(scores: Floats, numbers: Ints, may: Bools, k: int) -> int | None:
         may: [n] rows that could be chosen.
         k: how many of the rung go on.
     """
-    rows = np.flatnonzero(may & (scores < np.inf))
-    if k < 1 or not len(rows):
+    if k < 1:
+        return None
+    rows = np.flatnonzero(may)
+    rows = rows[scores[rows] < np.inf]
+    if not len(rows):
         return None
     lowest = rows[scores[rows] == scores[rows].min()]
     row = int(lowest[numbers[lowest].argmin()])
-    better = (scores < scores[row]) | ((scores == scores[row]) & (numbers < numbers[row]))
-    return row if int(np.count_nonzero(better)) < k else None
+    n_better = int(np.count_nonzero(scores < scores[row]))
+    if n_better < k:
+        n_better += int(np.count_nonzero(numbers[scores == scores[row]] < numbers[row]))
+    return row if n_better < k else None
 
 
 def ordered(scores: Floats, numbers: Ints) -> Ints:

@@ -177,6 +177,15 @@ def stand(record: TrialRecord) -> Stand:
     return record.number, _CODES[record.state], TO_THE_END if record.until is None else record.until
 
 
+def longest(before: int | None, records: Sequence[TrialRecord]) -> int | None:
+    """The length of a full training, as far as it is known: what trials announce, or the last step of COMPLETE ones."""
+    steps = before or 0
+    for record in records:
+        reached = record.last_step if record.state is State.COMPLETE else None
+        steps = max(steps, record.note.get("n_steps") or 0, reached or 0)
+    return steps or None
+
+
 class StandingTable:
     """The arrays of ``Standings``, brought up to date from a list of changes."""
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from honed.errors import TrialNotFound
 from honed.history.joint import Asked
-from honed.history.rungs import Ladder, Rung, Standings, stand
+from honed.history.rungs import Ladder, Rung, Standings, longest, stand
 from honed.history.tables import Columns, Curves, CurveTable, TrialTable
 from honed.records import Delta, Direction, Report, State, StudyRecord, TrialRecord
 from honed.space import Space, space_from_json
@@ -21,8 +21,8 @@ _set = object.__setattr__
 class History:
     """A study at one revision; make the first with ``History.empty`` and go on with ``extend``."""
 
-    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "lost", "max_trials",
-                 "revision", "space", "study")  # fmt: skip
+    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "lost", "max_steps",
+                 "max_trials", "revision", "space", "study")  # fmt: skip
 
     study: StudyRecord
     revision: int
@@ -30,6 +30,8 @@ class History:
     """The joint space: the declared one, and what trials have asked for beyond it."""
     lost: tuple[int, ...]
     """Running trials that nobody holds any more."""
+    max_steps: int | None
+    """The length of a full training: the largest number of steps that a trial has announced, or reached COMPLETE."""
     max_trials: int | None
     """How many trials the study may have in all, where that is known (``limited``)."""
     _book: _Book
@@ -45,6 +47,7 @@ class History:
         _set(self, "revision", revision)
         _set(self, "space", space)
         _set(self, "lost", lost)
+        _set(self, "max_steps", None)
         _set(self, "max_trials", None)
         book, unfinished, counts, best = shared
         _set(self, "_book", book)
@@ -108,7 +111,9 @@ class History:
         book.revision = delta.revision
         space = book.joint(self.space, unfinished) if is_new else self.space
         study = self.study if delta.study is None else delta.study
-        return History(study, delta.revision, space, delta.lost, (book, unfinished, counts, best))
+        after = History(study, delta.revision, space, delta.lost, (book, unfinished, counts, best))
+        _set(after, "max_steps", longest(self.max_steps, [*delta.trials, *after.finished_since(self._n_finished)]))
+        return after
 
     @property
     def declared(self) -> Space:

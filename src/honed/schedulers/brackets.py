@@ -9,7 +9,7 @@ is the worst of its round, and nobody takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,12 +34,12 @@ class Rounds:
     Attributes:
         grants: up to which step each round trains; ``TO_THE_END`` can be the last.
         counts: how many trials are in each round; the first is the bracket's size.
-        bracket: its number, for notes.
+        bracket: its number, for notes; None before it can be known.
     """
 
     grants: tuple[int, ...]
     counts: tuple[int, ...]
-    bracket: int = 0
+    bracket: int | None = 0
 
     def of(self, n: int) -> Rounds:
         """The same rounds for a bracket that has only ``n`` trials, because the study may not have more."""
@@ -69,7 +69,8 @@ def next_move(history: History, ranking: Ranking, brackets: Sequence[Rounds]) ->
             return chosen
     rounds = brackets[table.kind_at(table.n_members)]
     turn = table.n_members // int(table.ends[-1])
-    return start_or_wait(history, _until(rounds.grants[0]), {"bracket": rounds.bracket, "turn": turn})
+    note = {} if rounds.bracket is None else {"bracket": rounds.bracket, "turn": turn}
+    return start_or_wait(history, _until(rounds.grants[0]), note)
 
 
 def _until(step: int) -> int | None:
@@ -131,7 +132,7 @@ class _Table:
                 return Resume(number=number, until=_until(int(grants[self.stages[number]])))
         return None
 
-    def undone(self, may_start: bool) -> list[tuple[Ints, Rounds]]:
+    def undone(self, may_start: bool) -> Iterator[tuple[Ints, Rounds]]:
         """Brackets whose last round has not all its trials yet, oldest first, each with the numbers of its trials.
 
         Args:
@@ -147,10 +148,10 @@ class _Table:
         kinds = np.arange(len(sizes)) % len(self.brackets)
         wanted = np.array([rounds.counts[-1] for rounds in self.brackets])[kinds]
         full = np.array([rounds.counts[0] for rounds in self.brackets])[kinds]
-        return [
-            (rows[identities[rows] == i], self.brackets[kinds[i]].of(int(sizes[i])))
-            for i in np.flatnonzero(((sizes >= full) | (not may_start)) & (sizes > 0) & (arrived < wanted)).tolist()
-        ]
+        for i in np.flatnonzero(((sizes >= full) | (not may_start)) & (sizes > 0) & (arrived < wanted)).tolist():
+            turn, kind = divmod(i, len(self.brackets))
+            first = turn * int(self.ends[-1]) + (int(self.ends[kind - 1]) if kind else 0)
+            yield rows[first : first + int(sizes[i])], self.brackets[kind].of(int(sizes[i]))  # rows are in order of places
 
 
 def _promotion(history: History, ranking: Ranking, table: _Table, members: Ints, rounds: Rounds) -> Resume | None:

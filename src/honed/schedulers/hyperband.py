@@ -25,6 +25,8 @@ from honed.schedulers.settings import check_factor, check_first
 class Hyperband:
     """Brackets of successive halving, most trials first; ``record.note["bracket"]`` says in which one a trial began.
 
+    The trials that begin before the first one has announced its length belong to the first bracket, and have no such note.
+
     Attributes:
         reduction_factor: how many times fewer trials reach the next rung, and how many times more steps they have.
         min_steps: the fewest steps that the first rung of a bracket may have.
@@ -47,7 +49,8 @@ class Hyperband:
     def next(self, history: History) -> Move:
         full = full_length(history, self.max_steps)
         if full is None:  # before the first trial has said how long it is: the first step of any bracket
-            return next_move(history, self._ranking(), [Rounds((self.min_steps, TO_THE_END), (UNKNOWN_LENGTH, 1))])
+            unknown = Rounds((self.min_steps, TO_THE_END), (UNKNOWN_LENGTH, 1), None)
+            return next_move(history, self._ranking(), [unknown])
         brackets = [
             Rounds((*bracket.steps[:-1], TO_THE_END), bracket.counts, bracket.s)
             for bracket in hyperband(full, self.min_steps, self.reduction_factor)

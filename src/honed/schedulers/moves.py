@@ -9,7 +9,7 @@ import numpy as np
 
 from honed.algorithms.rungs import best_of
 from honed.history import History, Ints
-from honed.records import EMPTY, Resume, Start, State, TrialRecord, Wait
+from honed.records import EMPTY, Resume, Start, State, Wait
 from honed.schedulers.base import Move
 from honed.schedulers.ranking import Ranking
 
@@ -21,7 +21,8 @@ def queued(history: History) -> int | None:
     """The oldest trial that waits for its first start."""
     if not history.count(State.WAITING):
         return None
-    return int(np.flatnonzero(history.standings().are(State.WAITING))[0])
+    waiting = np.flatnonzero(history.standings().are(State.WAITING)).tolist()
+    return next((number for number in waiting if not history[number].attempt), None)
 
 
 def start(history: History, until: int | None = None, note: Mapping[str, Any] = EMPTY) -> Start | Resume:
@@ -56,17 +57,7 @@ def leader_to_end(history: History, rungs: tuple[int, ...], ranking: Ranking) ->
 
 def full_length(history: History, max_steps: int | None) -> int | None:
     """The steps of a full training: the setting, or else the largest number that a trial has announced."""
-    if max_steps is not None:
-        return max_steps
-    if hasattr(history, "max_steps"):
-        return history.max_steps  # type: ignore[no-any-return]
-    longest = history.fold("announced steps", lambda: [0], _learn_steps)[0]
-    return max([longest, *(record.note.get("n_steps") or 0 for record in history.unfinished)]) or None
-
-
-def _learn_steps(longest: list[int], record: TrialRecord) -> None:
-    steps = record.note.get("n_steps") or (record.last_step if record.state is State.COMPLETE else 0)
-    longest[0] = max(longest[0], steps or 0)
+    return history.max_steps if max_steps is None else max_steps
 
 
 def paused(history: History) -> Ints:
@@ -85,7 +76,8 @@ def stray(grants: Ints, rungs: tuple[int, ...]) -> Resume | None:
         rungs: all steps at which trials pause.
     """
     levels = np.array(rungs, dtype=np.int64)
-    off = np.flatnonzero((grants >= 0) & ~np.isin(grants, levels))
+    rows = np.flatnonzero(grants >= 0)
+    off = rows[~np.isin(grants[rows], levels)]
     if not len(off):
         return None
     number = int(off[0])

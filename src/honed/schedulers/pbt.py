@@ -153,15 +153,14 @@ class PBT:
         """One of the best at the step where the loser ended that can still be copied: it has a checkpoint and steps to go."""
         step = (loser.last_step or 0) // self._interval(history) * self._interval(history)
         ranked = self._ranking().at(history, step)
-        alive = []
-        for row in ordered(ranked.scores, ranked.numbers).tolist():
-            record = history[int(ranked.numbers[row])]
-            can_copy = record.checkpoint is not None and record.state in (State.RUNNING, State.PAUSED)
-            if can_copy and ranked.scores[row] < np.inf:
-                alive.append(record)
+        standings = history.standings()
+        may = (standings.are(State.RUNNING) | standings.are(State.PAUSED))[ranked.numbers] & (ranked.scores < np.inf)
+        numbers, scores = ranked.numbers[may], ranked.scores[may]
+        in_order = (history[int(numbers[row])] for row in ordered(scores, numbers).tolist())
+        alive = [record for record in in_order if record.checkpoint is not None]
         if not alive:
             return None
-        return alive[rng.randrange(max(1, math.floor(len(ranked.numbers) * self.quantile + 1e-9))) % len(alive)]
+        return alive[rng.randrange(max(1, math.floor(len(alive) * self.quantile + 1e-9)))]
 
     def _explored(self, history: History, parent: TrialRecord, rng: random.Random) -> dict[str, Scalar]:
         params = dict(parent.params)

