@@ -20,7 +20,7 @@ import honed
 from honed.torch import evaluate, split, suggest_activation, suggest_optimizer, train_epoch
 
 parser = argparse.ArgumentParser(description="Tune a small neural network on handwritten digits.")
-parser.add_argument("--trials", type=int, default=180, help="trials of the study in total (default: 180)")
+parser.add_argument("--trials", type=int, default=120, help="trials of the study in total (default: 120)")
 parser.add_argument("--epochs", type=int, default=20, help="epochs of a full training (default: 20)")
 parser.add_argument("--storage", help="file that keeps the study (default: honed.db in this folder)")
 parser.add_argument("--seed", type=int, default=1, help="of data split, search and trainings (default: 1)")

@@ -125,7 +125,9 @@ def test_any_order_of_reports_and_of_asking_agrees_with_the_definition(deltas, a
     snapshots = [study()]
     curves: list[dict[int, dict[int, float]]] = [defaultdict(dict)]
     for delta in deltas:
-        known: dict[int, dict[int, float]] = defaultdict(dict, {number: dict(curve) for number, curve in curves[-1].items()})
+        known: dict[int, dict[int, float]] = defaultdict(
+            dict, {number: dict(curve) for number, curve in curves[-1].items()}
+        )
         for number, step, value in delta:
             known[number][step] = value
         snapshots.append(reported(snapshots[-1], *delta))

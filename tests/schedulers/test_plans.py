@@ -45,7 +45,12 @@ def test_the_lecture_is_played_as_planned(n_workers):
 def test_halving_and_hyperband_add_up():
     assert table(SuccessiveHalving(min_steps=1).plan(27)) == [(1, 27, 27), (3, 9, 18), (9, 3, 18), (27, 1, 18)]
     plan = Hyperband().plan(81)
-    assert [(r.bracket, r.step, r.n_trials) for r in plan.rungs[5:9]] == [(3, 3, 34), (3, 9, 11), (3, 27, 3), (3, 81, 1)]
+    assert [(r.bracket, r.step, r.n_trials) for r in plan.rungs[5:9]] == [
+        (3, 3, 34),
+        (3, 9, 11),
+        (3, 27, 3),
+        (3, 81, 1),
+    ]
     assert plan.n_trials == 81 + 34 + 15 + 8 + 5
     assert plan.n_full == 1 + 1 + 1 + 2 + 5
     assert plan.n_steps == sum(r.n_steps for r in plan.rungs) == 1581

@@ -53,7 +53,8 @@ def verdicts(rule: Scheduler, history: History, curve: list[float]) -> list[Deci
     return [rule.decide(history, running(history, curve[:n])) for n in range(1, len(curve) + 1)]
 
 
-PEERS: list[list[float]] = [[5, 4, 3, 2], [5, 5, 4, 4], [6, 6, 6, 6], [7, 6, 5, 4], [9, 8, 7, 1]]  # at step 3 the bests are 3 4 6 5 7
+# At step 3 the bests are 3 4 6 5 7.
+PEERS: list[list[float]] = [[5, 4, 3, 2], [5, 5, 4, 4], [6, 6, 6, 6], [7, 6, 5, 4], [9, 8, 7, 1]]
 
 
 @pytest.mark.parametrize(("third", "said"), [(4.9, GO), (5.0, GO), (5.1, STOP), (NAN, STOP), (INF, STOP)])

@@ -151,7 +151,10 @@ class _Table:
         for i in np.flatnonzero(((sizes >= full) | (not may_start)) & (sizes > 0) & (arrived < wanted)).tolist():
             turn, kind = divmod(i, len(self.brackets))
             first = turn * int(self.ends[-1]) + (int(self.ends[kind - 1]) if kind else 0)
-            yield rows[first : first + int(sizes[i])], self.brackets[kind].of(int(sizes[i]))  # rows are in order of places
+            yield (
+                rows[first : first + int(sizes[i])],
+                self.brackets[kind].of(int(sizes[i])),
+            )  # rows are in order of places
 
 
 def _promotion(history: History, ranking: Ranking, table: _Table, members: Ints, rounds: Rounds) -> Resume | None:
