@@ -42,6 +42,12 @@ from honed.tidy import Tidy
 from honed.trial import Trial
 
 
+NO_CHECKPOINT = (
+    "No checkpoint is saved: trainings that go on start again from step 0, and pay their steps twice. "
+    "Add trial.track(model=model, optimizer=optimizer) before the loop over trial.steps(n)."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """Nothing is left to ask for; ``reason`` is a sentence for the user."""
@@ -92,6 +98,7 @@ class AskTell:
         self._closing = threading.Event()
         self._is_fresh = False
         self._hinted: set[str] = set()
+        self._said: set[str] = set()
         self._shared: dict[tuple[Any, ...], Mapping[str, Domain]] = {}
         self._same: dict[int, tuple[Domain, Domain]] = {}
 
@@ -233,6 +240,9 @@ class AskTell:
         """
         live = self.held.pop(number)
         live.finish(final)
+        if final.state is State.PAUSED and not live.has_checkpoint and "checkpoint" not in self._said:
+            self._said.add("checkpoint")
+            self._notice("warning", NO_CHECKPOINT)
         if final.state is not State.WAITING and live.has_checkpoint and self._tidy.is_due():
             self._tidy.run()
         self._is_fresh = True

@@ -227,8 +227,9 @@ def test_without_checkpoints_a_resumed_training_starts_again(tmp_path: Path) -> 
             trial.report(1 / step, step=step)
 
     study = honed.create_study("none", storage="memory", seed=5)
-    quiet(study, objective, "random", 1, scheduler=Slices(1))
+    events = quiet(study, objective, "random", 1, scheduler=Slices(1))
     assert seen == [1, 1, 2, 1, 2, 3]
+    assert notices(events).count("No checkpoint is saved") == 1
     assert study.trials[0].state is State.COMPLETE
 
 
