@@ -41,7 +41,6 @@ from honed.storage.base import MOST_ATTEMPTS, RENEW_SECONDS, Storage
 from honed.tidy import Tidy
 from honed.trial import Trial
 
-
 NO_CHECKPOINT = (
     "No checkpoint is saved: trainings that go on start again from step 0, and pay their steps twice. "
     "Add trial.track(model=model, optimizer=optimizer) before the loop over trial.steps(n)."
