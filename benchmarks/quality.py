@@ -117,7 +117,7 @@ def kept(paths: Sequence[Path], jobs: Sequence[Job]) -> list[Result]:
 def write_document(text: str, command: str, path: Path = DOCUMENT) -> None:
     """Puts the tables between the markers; without markers at the end."""
     before = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
-    block = f"{BEGIN}\n\nWritten by `{command}`.\n\n{text}\n\n{END}"
+    block = f"{BEGIN}\n\nWritten by `{command}`. A * marks an interval without 0; – was not played so long.\n\n{text}\n\n{END}"
     if BEGIN in before and END in before:
         head, rest = before.split(BEGIN, 1)
         after = head + block + rest.split(END, 1)[1]
@@ -181,7 +181,8 @@ def command_line(arguments: argparse.Namespace) -> str:
         words += ["--seeds", str(arguments.seeds)]
     if not arguments.reuse and list(arguments.methods) != list(methods()):
         words += ["--methods", *(f'"{method}"' for method in arguments.methods)]
-    return " ".join(words)
+    command = " ".join(words)
+    return f"{command} --reuse ..., from several runs" if arguments.reuse else command
 
 
 if __name__ == "__main__":

@@ -67,9 +67,8 @@ storage.close()
 CHILD_OUTLIVES_PARENT = """
 storage.add(study, Draft(), worker="parent")
 if os.fork() == 0:
-    time.sleep(60)  # as a data loader that nobody stopped
-print("ready", flush=True)
-time.sleep(60)
+    print("ready", flush=True)
+time.sleep(60)  # the child as a data loader that nobody stopped
 """
 
 

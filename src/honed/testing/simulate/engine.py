@@ -58,26 +58,28 @@ def simulate(
         ValueError: a wrong argument, or a move that the scheduler must not make (a trial that is not there to be
             resumed, a grant that lies behind).
     """
-    for name, value in (("n_workers", n_workers), ("report_every", report_every)):
-        if value < 1:
-            raise ValueError(f"simulate: {name}={value!r} must be at least 1")
-    if budget_steps is None and n_trials is None:
-        raise ValueError("simulate: give budget_steps=, n_trials= or both, or it would never end")
-    limits = _Limits(
-        budget=math.inf if budget_steps is None else budget_steps,
-        n_trials=math.inf if n_trials is None else n_trials,
-        resume=resume,
-        report_every=report_every,
-    )
+    if n_workers < 1:
+        raise ValueError(f"simulate: n_workers={n_workers!r} must be at least 1")
+    limits = _Limits(budget_steps, n_trials, resume, report_every)
     return _Run(task, sampler, scheduler, limits, Book(task.space, seed), faults or Faults()).play(n_workers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Limits:
-    budget: float
-    n_trials: float
+    budget: int | None
+    n_trials: int | None
     resume: bool
     report_every: int
+
+    def __post_init__(self) -> None:
+        if self.budget is None and self.n_trials is None:
+            raise ValueError("simulate: give budget_steps=, n_trials= or both, or it would never end")
+        if self.report_every < 1:
+            raise ValueError(f"simulate: report_every={self.report_every!r} must be at least 1")
+
+    def are_spent(self, n_begun: int) -> bool:
+        """Whether no further step may be begun."""
+        return self.budget is not None and n_begun >= self.budget
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class _Run:
     def hand_out(self) -> None:
         """Gives work to idle workers, until one gets none: the others would be told the same."""
         while self.idle:
-            if self.n_begun >= self.limits.budget:
+            if self.limits.are_spent(self.n_begun):
                 self.reason = "the budget is spent"
                 return
             job = self.ask(self.idle[0])
@@ -146,15 +148,14 @@ class _Run:
             case Resume():
                 return self.resume(worker, move)
             case Start():
-                if history.n_counted >= self.limits.n_trials:
+                if not self.seen().may_start:
                     self.reason = f"all {self.limits.n_trials} trials were started"
                     return None
                 return self.start(worker, move)
 
     def seen(self) -> History:
         """What policies are shown."""
-        n_trials = self.limits.n_trials
-        return self.book.history.limited(None if n_trials == math.inf else int(n_trials))
+        return self.book.history.limited(self.limits.n_trials)
 
     def start(self, worker: int, move: Start) -> _Job | None:
         history, number = self.book.history, len(self.book.history)
@@ -234,7 +235,7 @@ class _Run:
 
     def begin_step(self, job: _Job) -> None:
         """Pays the next step; without a budget for it the worker stands still with its trial."""
-        if self.n_begun >= self.limits.budget:
+        if self.limits.are_spent(self.n_begun):
             self.reason = "the budget is spent"
             return
         self.n_begun += 1
