@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
@@ -25,6 +26,7 @@ def run_honed(path: str, seconds: float, reports: int, barrier: Any, durability:
     """Trials done by one process, and its longest trial."""
     import honed
 
+    os.environ["HONED_PROGRESS"] = "quiet"
     barrier.wait()
     study = honed.create_study("bench", storage=path, seed=0, durability=durability)
     count = _Count()

@@ -99,7 +99,7 @@ class AskTell:
         self._hinted: set[str] = set()
         self._said: set[str] = set()
         self._shared: dict[tuple[Any, ...], Mapping[str, Domain]] = {}
-        self._same: dict[int, tuple[Domain, Domain]] = {}
+        self._same: dict[tuple[int, int], tuple[Domain, Domain]] = {}
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -277,14 +277,14 @@ class AskTell:
 
     def is_same(self, asked: Domain, known: Domain) -> bool:
         """Whether a domain is the one that the study knows; the answer for a pair of objects is remembered."""
-        pair = self._same.get(id(asked))
-        if pair is not None and pair[0] is asked and pair[1] is known:
+        key = (id(asked), id(known))
+        if key in self._same:  # which keeps both objects, so that their ids stay theirs
             return True
         if asked != known:
             return False
         if len(self._same) > 10_000:
             self._same.clear()
-        self._same[id(asked)] = (asked, known)
+        self._same[key] = (asked, known)
         return True
 
     def advise(self, name: str, domain: Domain) -> None:
