@@ -96,8 +96,7 @@ class AskTell:
         self._keeper: threading.Thread | None = None
         self._closing = threading.Event()
         self._is_fresh = False
-        self._hinted: set[str] = set()
-        self._said: set[str] = set()
+        self._said: set[str] = set()  # what the user is told only once
         self._shared: dict[tuple[Any, ...], Mapping[str, Domain]] = {}
         self._same: dict[tuple[int, int], tuple[Domain, Domain]] = {}
 
@@ -239,8 +238,8 @@ class AskTell:
         """
         live = self.held.pop(number)
         live.finish(final)
-        if final.state is State.PAUSED and not live.has_checkpoint and "checkpoint" not in self._said:
-            self._said.add("checkpoint")
+        if final.state is State.PAUSED and not live.has_checkpoint and NO_CHECKPOINT not in self._said:
+            self._said.add(NO_CHECKPOINT)
             self._notice("warning", NO_CHECKPOINT)
         if final.state is not State.WAITING and live.has_checkpoint and self._tidy.is_due():
             self._tidy.run()
@@ -289,8 +288,8 @@ class AskTell:
 
     def advise(self, name: str, domain: Domain) -> None:
         """Tells the user once about a domain that is probably not what was meant."""
-        if name not in self._hinted:
-            self._hinted.add(name)
+        if name not in self._said:
+            self._said.add(name)
             text = hint(name, domain)
             if text is not None:
                 self._notice("warning", text)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,12 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import honed
-from honed.history import History
-from honed.records import Decision, Resume, Start, State, TrialRecord
-from honed.schedulers.base import Move
+from honed.records import State
+from tests.slices import Slices
 from tests.study.test_study import notices, quiet
 
 N_STEPS = 6
 torch.set_num_threads(1)
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Every trial in slices of so many steps; at most ``n_open`` trials at a time."""
-
-    size: int = 1
-
-    def next(self, history: History) -> Move:
-        for record in history.unfinished:
-            if record.state is State.PAUSED:
-                return Resume(number=record.number, until=(record.last_step or 0) + self.size)
-        return Start(until=self.size)
-
-    def decide(self, history: History, trial: TrialRecord) -> Decision:
-        return Decision.CONTINUE
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:

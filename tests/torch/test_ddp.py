@@ -21,9 +21,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 import honed
 from honed.history import History
-from honed.records import Decision, Resume, Start, State, TrialRecord
+from honed.records import Decision, Start, State, TrialRecord
 from honed.schedulers.base import Move
 from honed.torch import ddp
+from tests.slices import Slices
 
 N_STEPS = 4
 TIMEOUT = 3.0
@@ -32,20 +33,6 @@ multiprocessing.get_context("forkserver").set_forkserver_preload(["torch._dynamo
 
 def launch(main, folder, n_ranks):
     ddp.launch(main, str(folder), n_ranks=n_ranks, grace=60, method="forkserver")
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Every trial one step at a time."""
-
-    def next(self, history: History) -> Move:
-        for record in history.unfinished:
-            if record.state is State.PAUSED:
-                return Resume(number=record.number, until=(record.last_step or 0) + 1)
-        return Start(until=1)
-
-    def decide(self, history: History, trial: TrialRecord) -> Decision:
-        return Decision.CONTINUE
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -11,27 +10,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 
 import honed
-from honed.history import History
-from honed.records import Decision, Resume, Start, State, TrialRecord
-from honed.schedulers.base import Move
+from honed.records import State
 from honed.torch import Batches, evaluate, fit, train_epoch
+from tests.slices import Slices
 
 EPOCHS = 5
 torch.set_num_threads(1)
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Every trial one epoch at a time."""
-
-    def next(self, history: History) -> Move:
-        for record in history.unfinished:
-            if record.state is State.PAUSED:
-                return Resume(number=record.number, until=(record.last_step or 0) + 1)
-        return Start(until=1)
-
-    def decide(self, history: History, trial: TrialRecord) -> Decision:
-        return Decision.CONTINUE
 
 
 def data(n=96):
