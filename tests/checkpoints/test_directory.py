@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -15,6 +16,7 @@ from subprocess import PIPE
 
 import pytest
 
+from honed.checkpoints import slots
 from honed.checkpoints.base import CheckpointStore, checkpoint_key
 from honed.checkpoints.directory import DirectoryStore
 from honed.checkpoints.manifest import MANIFEST
@@ -183,6 +185,37 @@ def test_saving_and_deleting_at_once(store):
         thread.join()
     assert sorted(done) == [0, 1, 2, 3]
     assert store.keys() == {}
+
+
+def test_a_folder_is_made_while_another_removes_it(tmp_path):
+    """What mkdir found there at its first look may be gone at its second."""
+    folder = tmp_path / "study-1" / "t00000"
+    is_over = threading.Event()
+
+    def remove() -> None:
+        while not is_over.is_set():
+            for place in (folder, folder.parent):
+                with contextlib.suppress(OSError):
+                    place.rmdir()
+
+    threads = [threading.Thread(target=remove) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3000):
+            slots.make_folder(folder)
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path):
+    (tmp_path / "study-1").touch()
+    with pytest.raises(FileExistsError):
+        slots.make_folder(tmp_path / "study-1")
+    with pytest.raises(NotADirectoryError):
+        slots.make_folder(tmp_path / "study-1" / "t00000")
 
 
 @pytest.mark.parametrize("verb", ["save", "load", "delete"])

@@ -95,7 +95,7 @@ class DirectoryStore:
             return
         slot = slots.unowned_slot(self._writing)
         try:
-            self._writing.mkdir(parents=True, exist_ok=True)
+            slots.make_folder(self._writing)
             place.rename(slot)  # nobody sees half of the checkpoint; this needs no space on a full disk
         except FileNotFoundError:
             return  # somebody else was faster
@@ -178,7 +178,7 @@ class DirectoryStore:
     def _show(self, slot: Path, key: str) -> None:
         place = self._place(key)
         while True:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            slots.make_folder(place.parent)
             try:
                 slot.rename(place)
                 break

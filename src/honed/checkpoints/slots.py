@@ -29,6 +29,25 @@ _TRIES = 100
 _held: dict[str, int] = {}  # slot -> descriptor of its locked file, for all stores of this process
 
 
+def make_folder(folder: Path) -> None:
+    """A folder and those above it, while others remove them when they are empty.
+
+    ``Path.mkdir(exist_ok=True)`` alone is not enough: what was there at its first look may be gone at its second.
+    """
+    for _ in range(_TRIES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except FileNotFoundError:  # the folder above was removed in between
+            continue
+        except FileExistsError:
+            if folder.exists():
+                if folder.is_dir():
+                    return
+                raise  # a file bears this name
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def make_slot(folder: Path) -> Path:
     """A new empty directory in ``folder`` that is this process's own until it is released, or the process ends."""
     slot = reserve_slot(folder)
@@ -42,7 +61,7 @@ def make_slot(folder: Path) -> Path:
 
 def reserve_slot(folder: Path) -> Path:
     """The name of a slot of this process, to which a directory will be moved."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for _ in range(_TRIES):
         slot = unowned_slot(folder)
         descriptor = os.open(_lock_of(slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
