@@ -24,21 +24,21 @@ MAX_LINES = 450
 MAX_IMPORT_SECONDS = 0.100
 HEAVY = {
     *("click", "cmaes", "matplotlib", "pandas", "plotly", "psycopg", "ray"),
-    *("rich", "scipy", "sklearn", "starlette", "torch", "uvicorn"),
+    *("rich", "scipy", "sklearn", "starlette", "torch", "uvicorn", "cloudpickle", "psutil", "submitit"),
 }
 
 # A room is the first part of a module's name below honed, a file or a folder. It may import lower floors.
 FLOORS = {
     room: floor
     for floor, rooms in {
-        1: "errors clock optional",
-        2: "domains numbers space progress algorithms checkpoints",
+        1: "errors clock optional durations",
+        2: "domains numbers space progress algorithms checkpoints gpus",
         3: "records encode lint backend",
         4: "history events objectives trial fixed storage",
         5: "samplers schedulers importance auto frame pareto failures outcome worker torch",
         6: "ask_tell live tidy plots report display",
         7: "study opening supervisor launchers dashboard workflow sweeps integrations compat",
-        8: "cli testing",
+        8: "cli testing child",
         9: "__init__ __main__",  # the doors: honed itself, python -m honed
     }.items()
     for room in rooms.split()
@@ -47,6 +47,7 @@ FLOORS = {
 # On the same floor a room may import itself, and these: (who, whom).
 NEIGHBOURS = {
     ("optional", "errors"),
+    ("durations", "errors"),
     ("space", "domains"),
     ("auto", "samplers"),
     ("auto", "schedulers"),
@@ -101,6 +102,7 @@ OUTSIDE = {
     "errors": set[str](),
     "clock": set[str](),
     "optional": set[str](),
+    "durations": set[str](),
     "algorithms": {"numpy", "scipy", "cmaes"},
 }
 

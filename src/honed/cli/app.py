@@ -29,6 +29,9 @@ class _Commands(click.Group):
         "export": "export",
         "delete": "caring",
         "doctor": "caring",
+        "storage": "storing",
+        "serve": "serving",
+        "launch": "launching",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

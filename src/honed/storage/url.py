@@ -18,6 +18,8 @@ from honed.storage.sqlite import Durability, SQLiteStorage
 DEFAULT_PATH = "honed.db"
 _MEMORY = ("memory", ":memory:")
 _SQLITE = "sqlite://"
+_POSTGRES = ("postgresql", "postgres")
+_HTTP = ("http", "https")
 
 Target = str | os.PathLike[str] | Storage | None
 
@@ -26,7 +28,8 @@ def open_storage(target: Target = None, *, durability: Durability = "full", read
     """The storage that ``target`` names; a storage object is passed through.
 
     Args:
-        target: a path or ``sqlite:///path``: a file, made when it does not exist; ``"memory"``; None: ``./honed.db``.
+        target: a path or ``sqlite:///path``: a file, made when it does not exist; ``postgresql://user@host/database`` for many
+            machines; ``http://host:port`` of ``honed serve``; ``"memory"``; None: ``./honed.db``.
         durability: ``"full"`` or ``"fast"``, see ``SQLiteStorage``.
         read_only: for looking only.
 
@@ -40,7 +43,16 @@ def open_storage(target: Target = None, *, durability: Durability = "full", read
     place = os.fspath(target)
     if place in _MEMORY:
         return MemoryStorage()
-    if "://" in place:
+    kind = place.partition("://")[0].partition("+")[0] if "://" in place else ""
+    if kind in _POSTGRES:
+        from honed.storage.postgres import PostgresStorage  # brings psycopg
+
+        return PostgresStorage(place, durability=durability, read_only=read_only)
+    if kind in _HTTP:
+        from honed.storage.http import HTTPStorage
+
+        return HTTPStorage(place)
+    if kind:
         place = _path_of(place)
     return SQLiteStorage(place, durability=durability, read_only=read_only)
 
@@ -51,7 +63,17 @@ def describe(storage: Storage) -> str:
         return storage.shown
     if isinstance(storage, MemoryStorage):
         return "memory"
-    return type(storage).__name__
+    return getattr(storage, "shown", type(storage).__name__)
+
+
+def address(storage: Storage) -> str | None:
+    """What another process opens the same storage with; None where it cannot (memory).
+
+    Passwords and tokens are in it: it is handed to own processes, not shown.
+    """
+    if isinstance(storage, SQLiteStorage):
+        return str(storage.path)
+    return getattr(storage, "url", None)
 
 
 def beside(storage: Storage) -> Path:
@@ -69,21 +91,16 @@ def beside(storage: Storage) -> Path:
 def _path_of(url: str) -> str:
     """The path in ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
     kind = url.partition("://")[0]
-    if kind.split("+")[0] in ("postgresql", "postgres"):
-        raise StorageError(
-            f"storage={_hidden(url)!r}: this version of honed has no PostgreSQL storage yet. What works: a path on a local "
-            'disk, such as "honed.db", which many processes of one machine may share, and "memory".'
-        )
     rest = url.removeprefix(_SQLITE)
     if kind != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
         raise StorageError(
-            f'storage={_hidden(url)!r} is no storage that honed knows. Write a path, such as "honed.db" or '
-            '"/data/honed.db", a URL "sqlite:///honed.db", or "memory".'
+            f'storage={hidden(url)!r} is no storage that honed knows. Write a path, such as "honed.db" or '
+            '"/data/honed.db", a URL ("sqlite:///honed.db", "postgresql://user@host/database", "http://host:port"), or "memory".'
         )
     return str(Path(unquote(rest[1:])))
 
 
-def _hidden(url: str) -> str:
+def hidden(url: str) -> str:
     """The URL without the password in it."""
     kind, _, rest = url.partition("://")
     login, at, place = rest.rpartition("@")
