@@ -17,6 +17,7 @@ stands here, so that ``except honed.HonedError`` catches all of it::
     ├── DiskBudgetTooSmall             not even one checkpoint fits
     ├── NameReused, NoFeasiblePoint, SpaceExhausted   about the search space
     ├── BadValue                       what the objective returned or reported
+    ├── GpusTaken                      other runs hold the cards
     ├── TooManyFailures                the run was ended because trials keep failing
     ├── Infeasible, Fatal              raised by objectives, to fail one trial or end the study
     └── MissingExtra                   an optional package is not installed
@@ -142,6 +143,10 @@ class CannotBeKept(CheckpointError, TypeError):
 
 class DiskBudgetTooSmall(HonedError, ValueError):
     """The disk budget for checkpoints does not hold a single one."""
+
+
+class GpusTaken(HonedError):
+    """The machine has enough GPUs, but other runs hold them."""
 
 
 class NameReused(HonedError, ValueError):
