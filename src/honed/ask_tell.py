@@ -84,6 +84,7 @@ class AskTell:
     ) -> None:
         self.storage = storage
         self.checkpoints = checkpoints
+        self.checkpoint_budget = checkpoint_budget
         self.study = study
         self.policy = policy
         self.worker = worker
@@ -194,7 +195,7 @@ class AskTell:
     def _start(self, history: History, move: Start, sampler: Sampler, limit: int | None) -> Trial | Wait | Done | None:
         number = len(history)
         proposal: Suggestion | Wait | Exhausted = Suggestion(move.params or {}, move.note)
-        if move.params is None and len(history.space):
+        if move.params is None and (len(history.space) or getattr(sampler, "in_batches", False)):
             proposal = sampler.suggest(history, history.space, Stream(self.study.seed, number), {})
         match proposal:
             case Exhausted():

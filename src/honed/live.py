@@ -2,6 +2,9 @@
 
 Params and reports are written together, at the latest after ``FLUSH_SECONDS``. A checkpoint is written first, then one
 write makes it and the reports before it visible: files that no row names do not exist.
+
+A storage that is away for a while does not end a training: what cannot be written is kept and written with the next flush. A
+result that cannot be told is kept in a file (``honed.pending``).
 """
 
 from __future__ import annotations
@@ -20,10 +23,18 @@ from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
 from honed.checkpoints.pace import Pace, Saved
 from honed.clock import Clock
 from honed.domains import Domain, Scalar
-from honed.errors import CheckpointDamaged, CheckpointNotFound, CheckpointNotSaved, NoFeasiblePoint, StaleLease
+from honed.errors import (
+    CheckpointDamaged,
+    CheckpointNotFound,
+    CheckpointNotSaved,
+    NoFeasiblePoint,
+    StaleLease,
+    StorageError,
+)
 from honed.events import Listener, Notice
 from honed.history import History
 from honed.outcome import judge, returned_values, stopped
+from honed.pending import keep
 from honed.records import Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update
 from honed.samplers.base import Sampler, Stream
 from honed.schedulers.base import Scheduler
@@ -96,7 +107,9 @@ class LiveTrial:
         self._reports = list(record.reports)
         self._attributes: dict[str, Any] = {}
         self._note: dict[str, Any] = {}
-        self._flushed = link.clock.monotonic()
+        self._new_checkpoint: str | None = None  # saved, and not yet named by the row
+        self._next_flush = link.clock.monotonic() + FLUSH_SECONDS
+        self._is_cut_off = False  # the storage is away
         self._lock = threading.RLock()
         self._n_steps: int | None = None
         self._step = 0  # of trial.steps; a loop of one's own leaves it at 0
@@ -178,7 +191,7 @@ class LiveTrial:
         elif not is_full:  # whoever has reached the last step is complete, whatever a rule says
             _, scheduler = link.policy(link.history)
             self.decision = scheduler.decide(link.history, self._as_record())
-        due = link.clock.monotonic() - self._flushed >= FLUSH_SECONDS or len(self._steps) >= FLUSH_REPORTS
+        due = link.clock.monotonic() >= self._next_flush or (len(self._steps) >= FLUSH_REPORTS and not self._is_cut_off)
         if due or self.decision is not Decision.CONTINUE:
             self.flush()
         return self.should_stop()
@@ -238,12 +251,15 @@ class LiveTrial:
             return
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+        seconds = self._link.clock.monotonic() - begun
         before, self._checkpoint = self._checkpoint, key
-        self.flush(Update(checkpoint=key))
-        if not self.is_stale and before is not None and self._is_own(before) and not self._is_needed(before):
+        with self._lock:
+            self._new_checkpoint = key
+            may_try = not self._is_cut_off or self._link.clock.monotonic() >= self._next_flush
+            is_named = may_try and self.flush()
+        if is_named and before is not None and self._is_own(before) and not self._is_needed(before):
             store.delete(before)
-        now = self._link.clock.monotonic()
-        self._saved = Saved(step, now, now - begun)
+        self._saved = Saved(step, self._link.clock.monotonic(), seconds)
 
     def _is_own(self, key: str) -> bool:
         """Whether a checkpoint was written by this trial, not taken over from its parent."""
@@ -292,8 +308,17 @@ class LiveTrial:
 
         Raises:
             StaleLease: it comes too late.
+            StorageError: it could not be written; its message says in which file a result is kept.
         """
-        self.flush(final)
+        with self._lock:
+            whole = self._whole(final)
+            try:
+                self._send(whole)
+            except StorageError as error:
+                if final.state is not State.WAITING:
+                    where = keep(self._link, self.number, self._record.attempt, whole)
+                    error.args = (f"{error} {where}",)
+                raise
         if self.is_stale:
             raise StaleLease(self.number, self._record.attempt)
         own = self._checkpoint if self._checkpoint is not None and self._is_own(self._checkpoint) else None
@@ -313,7 +338,7 @@ class LiveTrial:
     def renew(self) -> None:
         """Called by the thread: writes what is buffered, or just extends the lease."""
         with self._lock:
-            if self._has_new_params or self._steps or self._attributes or self._note:
+            if self._has_new_params or self._steps or self._attributes or self._note or self._new_checkpoint:
                 self.flush()
                 return
         try:
@@ -321,20 +346,49 @@ class LiveTrial:
         except StaleLease:
             self.is_stale = True
 
-    def flush(self, update: Update | None = None) -> None:
-        """Writes buffer and ``update`` together; a stale lease is noted, not raised."""
+    def flush(self) -> bool:
+        """Writes what is buffered; a storage that is away gets it later, and a stale lease is noted.
+
+        Returns:
+            Whether it was written.
+        """
+        link = self._link
         with self._lock:
-            changes: dict[str, Any] = {"steps": self._steps, "attributes": self._attributes, "note": self._note}
-            if self._has_new_params:
-                changes |= {"params": dict(self._params), "domains": self._link.shared(dict(self._domains))}
-            whole = Update(**changes) if update is None else replace(update, **changes)
+            begun = link.clock.monotonic()
             try:
-                self._link.storage.write(self._link.study.id, self.number, self._record.attempt, whole)
-            except StaleLease:
-                self.is_stale = True
-            self._has_new_params = False
-            self._steps, self._attributes, self._note = {}, {}, {}
-            self._flushed = self._link.clock.monotonic()
+                self._send(self._whole(Update()))
+            except StorageError as error:
+                now = link.clock.monotonic()  # half of the time at most is spent on waiting for it
+                self._next_flush = now + max(FLUSH_SECONDS, now - begun)
+                self._tell_outage(f"Trial {self.number} goes on, its reports are written later: {error}", True)
+                return False
+            self._tell_outage(f"The storage is back; the reports of trial {self.number} are written.", False)
+            return not self.is_stale
+
+    def _tell_outage(self, text: str, is_cut_off: bool) -> None:
+        """Tells the user once that the storage is away, and once that it is back."""
+        if self._is_cut_off is not is_cut_off:
+            self._is_cut_off = is_cut_off
+            self._link.listen(Notice(level="warning" if is_cut_off else "info", text=text))
+
+    def _whole(self, update: Update) -> Update:
+        """An update together with what is buffered."""
+        changes: dict[str, Any] = {"steps": self._steps, "attributes": self._attributes, "note": self._note}
+        if self._has_new_params:
+            changes |= {"params": dict(self._params), "domains": self._link.shared(dict(self._domains))}
+        if self._new_checkpoint is not None:
+            changes["checkpoint"] = self._new_checkpoint
+        return replace(update, **changes)
+
+    def _send(self, whole: Update) -> None:
+        """Writes, and empties the buffer when that went well."""
+        try:
+            self._link.storage.write(self._link.study.id, self.number, self._record.attempt, whole)
+        except StaleLease:
+            self.is_stale = True
+        self._has_new_params, self._new_checkpoint = False, None
+        self._steps, self._attributes, self._note = {}, {}, {}
+        self._next_flush = self._link.clock.monotonic() + FLUSH_SECONDS
 
     def _keep(self, report: Report) -> None:
         """Puts a report into the curve, in order of steps."""

@@ -49,6 +49,7 @@ class Position:
         started: monotonic seconds at the first iteration or step; 0 before.
         current: steps done when the current one began; None where nobody says, then each tracked loop is one step.
         sized: whether the length of the current step is known, so that ``step`` moves within it.
+        n_reports: how often this run of the trial has reported.
     """
 
     n_steps: int | None = None
@@ -58,6 +59,7 @@ class Position:
     started: float = 0.0
     current: float | None = None
     sized: bool = True
+    n_reports: int = 0
 
     def begin(self, done: float, now: float) -> None:
         """A step begins: ``done`` steps lie behind it, ``now`` is in monotonic seconds.

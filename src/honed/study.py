@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from honed.ask_tell import AskTell, Done
-from honed.auto import choose, named
-from honed.checkpoints.directory import DirectoryStore
-from honed.checkpoints.sizes import parse_size
+from honed.ask_tell import Done
 from honed.clock import SYSTEM_CLOCK
 from honed.display import make_display
 from honed.domains import Scalar
+from honed.durations import seconds
 from honed.errors import SpaceExhausted
 from honed.events import Event, Listener, Notice
 from honed.frame import to_dataframe
 from honed.history import History
-from honed.live import Policy
 from honed.outcome import judge
 from honed.pareto import pareto_front
 from honed.records import Cause, Draft, State, StudyRecord, TrialRecord, Update
 from honed.report import study_report
 from honed.samplers.base import Sampler
-from honed.samplers.combine import fit_for_use
 from honed.schedulers.base import Scheduler
-from honed.schedulers.named import named as scheduler_named
+from honed.search import Search, batch_size, connect
 from honed.space import Space
 from honed.storage.base import Storage
-from honed.storage.url import beside, describe
+from honed.storage.url import describe
+from honed.supervisor.settings import Workers, plan, trial_limits
 from honed.trial import Trial
 from honed.worker import POLL_SECONDS, Limits, Objective, OnError, run
 
@@ -52,17 +47,13 @@ class Study:
         self.storage = storage
         self.record = record
         self._listeners: list[Listener] = []
-        self._announced = ""
-        self._flow = AskTell(
+        self._flow = connect(
             storage,
             record,
-            self._policy("auto", "auto", None),
-            worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}",
-            clock=SYSTEM_CLOCK,
             listen=self._hear,
-            checkpoints=DirectoryStore(beside(storage) if checkpoints is None else checkpoints),
-            checkpoint_budget=None if checkpoint_budget is None else parse_size(checkpoint_budget),
             space=space,
+            checkpoints=checkpoints,
+            checkpoint_budget=checkpoint_budget,
         )
 
     def __repr__(self) -> str:
@@ -83,43 +74,85 @@ class Study:
         n_trials: int | None = None,
         *,
         scheduler: str | Scheduler = "auto",
-        timeout: float | None = None,
+        workers: int | Literal["auto"] | Workers = 1,
+        gpus_per_trial: float = 0,
+        timeout: float | str | None = None,
         target: float | None = None,
         patience: int | None = None,
+        trial_timeout: float | str | None = None,
+        no_report_timeout: float | str | None = None,
+        trial_memory: int | str | None = None,
+        grace: float | str = 30.0,
         on_error: OnError = "smart",
+        deterministic: bool | int = False,
         progress: str = "auto",
         report: bool = True,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         """Runs ``objective(trial)`` until a limit is reached; run the same script again and it continues.
 
+        With one worker everything happens in this process. With more of them, with GPUs, or with limits for single trials,
+        worker processes do the work; this process watches them, restarts what dies, and shows all of them.
+
         Args:
             objective: trains one configuration; returns its value, or reports it step by step.
             sampler: "auto", "random", "grid", "sobol", "halton", or a Sampler.
             n_trials: total of the study, over all workers and runs; failed trials do not count.
             scheduler: "auto" (every trial to its end), "asha", "hyperband", "median", ..., or a Scheduler.
-            timeout: seconds for this run; a training is given back at its next step when the time is up.
+            workers: how many processes; "auto": one for each GPU slot, or core; ``honed.Workers`` says more.
+            gpus_per_trial: 0.5 puts two trainings on a card, 2 gives a training two cards; CUDA_VISIBLE_DEVICES is set.
+            timeout: seconds for this run, or "8h"; a training is given back at its next step when the time is up.
             target: end when a value at least as good is found.
             patience: end after so many finished trials without a better value.
+            trial_timeout: seconds, or "2h", of one training; one that takes longer is killed and has failed.
+            no_report_timeout: seconds, or "20m", without a report or a step: then it hangs, and is killed.
+            trial_memory: bytes, or "8GB", of a worker process and its children; beyond that it is killed and has failed (oom).
+            grace: seconds that a training has to end its step when the run is ended by SIGTERM, SIGUSR1 or its timeout.
             on_error: "smart" (the first failing trial, or three in a row, end the run), "raise" or "continue".
+            deterministic: the same suggestions for any number of workers: trials are proposed in batches (of 8, or of so many),
+                and a batch begins when the one before is finished.
             progress: "live" display, "plain" lines, "quiet", or "auto": live on a terminal.
             report: print the end-of-run report on stdout (never when quiet).
             on_event: also receives everything that happens (``honed.events``).
 
         Raises:
-            TooManyFailures: trials keep failing.
+            TooManyFailures: trials, or workers, keep failing.
+            GpusTaken: other runs hold the cards.
+            SystemExit: SIGTERM or SIGUSR1 came; trainings were saved and given back, and the program should end.
         """
         if not callable(objective):
             raise TypeError(f"optimize: objective={objective!r} must be a function of one trial")
         if on_error not in ("smart", "raise", "continue"):
             raise ValueError(f"optimize: on_error={on_error!r} is unknown; use 'smart', 'raise' or 'continue'")
-        limits = Limits(n_trials=n_trials, timeout=timeout, target=target, patience=patience)
-        self._flow.policy = self._policy(sampler, scheduler, n_trials)
+        search = Search(
+            sampler=sampler,
+            scheduler=scheduler,
+            limits=Limits(n_trials=n_trials, timeout=seconds(timeout, "timeout"), target=target, patience=patience),
+            on_error=on_error,
+            batch=batch_size(deterministic),
+            grace=seconds(grace, "grace") or 0.0,
+        )
+        self._flow.policy = search.policy(self._hear)
+        crew = plan(workers, gpus_per_trial, trial_limits(trial_timeout, no_report_timeout, trial_memory))
         with make_display(progress) as display:
             self._listeners = [display] + ([on_event] if on_event is not None else [])
             try:
                 self._welcome(n_trials)
-                run(self._flow, objective, limits, on_error=on_error, clock=SYSTEM_CLOCK, listen=self._hear)
+                if crew is None:
+                    flow, listen, clock = self._flow, self._hear, SYSTEM_CLOCK
+                    run(
+                        flow,
+                        objective,
+                        search.limits,
+                        on_error=on_error,
+                        clock=clock,
+                        listen=listen,
+                        grace=search.grace,
+                    )
+                else:
+                    from honed.supervisor.start import supervise  # a run in this process needs none of it
+
+                    supervise(self._flow, objective, search, crew, self._hear)
             finally:
                 self._listeners = []
         if report and progress != "quiet" and os.environ.get("HONED_PROGRESS") != "quiet":
@@ -135,7 +168,7 @@ class Study:
             SpaceExhausted: every configuration has been tried.
         """
         if sampler is not None:
-            self._flow.policy = self._policy(sampler, "auto", None)
+            self._flow.policy = Search(sampler=sampler).policy(self._hear)
         while True:
             asked = self._flow.ask()
             if isinstance(asked, Trial):
@@ -288,27 +321,6 @@ class Study:
     def _hear(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
-
-    def _policy(self, sampler: str | Sampler, scheduler: str | Scheduler, n_trials: int | None) -> Policy:
-        plan = (
-            scheduler_named("full" if scheduler == "auto" else scheduler) if isinstance(scheduler, str) else scheduler
-        )
-        if sampler != "auto":
-            chosen = fit_for_use(named(sampler) if isinstance(sampler, str) else sampler)
-            return lambda history: (chosen, plan)
-        memo: list[tuple[Space, Sampler]] = []
-
-        def policy(history: History) -> tuple[Sampler, Scheduler]:
-            if not memo or memo[0][0] is not history.space:
-                choice = choose(history.space, history, n_trials, 1)
-                memo[:] = [(history.space, fit_for_use(choice.sampler))]
-                kind = type(choice.sampler).__name__
-                if len(history.space) and kind != self._announced:
-                    self._announced = kind
-                    self._hear(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
-            return memo[0][1], plan
-
-        return policy
 
     def _welcome(self, n_trials: int | None) -> None:
         """Says what is there already when a study goes on."""

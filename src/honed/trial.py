@@ -306,6 +306,7 @@ class Trial:
                 f"Pass it first, report(value, step=...), or by name, report({missing[0]}=...)."
             )
         self._reports[step] = values
+        self.position.n_reports += 1
         self._backend.report(step, values)
 
     def _checked_step(self, step: Any) -> int:
@@ -327,6 +328,27 @@ class Trial:
     def should_stop(self) -> bool:
         """Whether the training should end now; ``trial.steps`` asks by itself."""
         return self._backend.should_stop()
+
+    def should_checkpoint(self, step: int | None = None) -> bool:
+        """Whether to save now, after a step of a loop of one's own; what is tracked is saved by ``trial.steps`` itself.
+
+        True when the training is about to be paused or given back (at its grant, after Ctrl-C or SIGTERM, when the time is
+        up), and now and then in between, so that a crash costs little and saving, too::
+
+            for epoch in range(trial.resumed_from_step + 1, n + 1):
+                trial.report(train(model), step=epoch)
+                if trial.should_checkpoint(epoch):
+                    with trial.checkpoint(epoch) as directory:
+                        model.save(directory / "model.keras")
+                if trial.should_stop():
+                    break
+
+        Args:
+            step: steps done; by default the current one of ``trial.steps``, or the last one reported.
+        """
+        if step is None:
+            step = self._step or max(self._reports, default=0)
+        return self._backend.end_step(self._checked_step(step))
 
     def annotate(self, key: str, value: Any) -> None:
         """Keeps a JSON value with the trial: ``trial.annotate("n_weights", 12_345)``."""

@@ -4,7 +4,9 @@ Failures have a policy. With ``on_error="smart"`` the first trial of a study tha
 is a bug); later failures are recorded and the run goes on, until three in a row fail. ``"raise"`` ends at any exception,
 ``"continue"`` at none. Configurations that cannot work (NaN, ``honed.Infeasible``) are results, not errors.
 
-Ctrl-C once lets the current trial finish, or gives it back after its current step; twice ends it now.
+Ctrl-C once lets the current trial finish, or gives it back after its current step; twice ends it now. SIGTERM and SIGUSR1,
+which schedulers send before they take a machine away, do the same as Ctrl-C once and end the program, after ``grace``
+seconds whatever the trial does.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ import contextlib
 import math
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from honed.clock import Clock
+from honed.durations import shown
 from honed.errors import BadValue, Fatal, StaleLease, TooManyFailures
 from honed.events import Listener, Notice, RunEnded, RunStarted, TrialEnded, TrialStarted
 from honed.history import History
@@ -33,6 +38,8 @@ OnError = Literal["smart", "raise", "continue"]
 FAILURES_IN_A_ROW = 3
 INFEASIBLE_IN_A_ROW = 30
 POLL_SECONDS = 0.2
+GRACE_SECONDS = 30.0
+_FAREWELL_SECONDS = 5.0  # what a storage gets to take the trials back, when the grace is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +74,12 @@ class Limits:
 class Flow(Protocol):
     """What the loop needs of ask/tell."""
 
-    study: StudyRecord
-    history: History
     stop_requested: bool
 
+    @property
+    def study(self) -> StudyRecord: ...
+    @property
+    def history(self) -> History: ...
     def refresh(self) -> History: ...
     def ask(self, n_trials: int | None = None) -> Any: ...
     def tell(self, number: int, final: Update) -> TrialRecord: ...
@@ -86,6 +95,7 @@ def run(
     on_error: OnError = "smart",
     clock: Clock,
     listen: Listener,
+    grace: float = 30.0,
 ) -> str:
     """Runs trials until a limit is reached; returns the reason in words.
 
@@ -94,18 +104,23 @@ def run(
         TooManyFailures: trials keep failing.
         KeyboardInterrupt: Ctrl-C was pressed twice.
     """
+    if not grace >= 0:
+        raise ValueError(f"grace={grace!r} must be a number of seconds, 0 or more")
     history = flow.refresh()
     flow.stop_requested = False
     listen(RunStarted(study=flow.study, n_counted=history.n_counted, n_trials=limits.n_trials))
     deadline = math.inf if limits.timeout is None else clock.monotonic() + limits.timeout
     loop = _Loop(flow, objective, limits, on_error, clock, listen, deadline)
-    with _interrupts(loop), _alarm(loop):
+    with _interrupts(loop), _alarm(loop), _terminations(loop, grace):
         try:
             reason = loop.run()
         finally:
-            flow.release_all()
+            with loop.gate:
+                flow.release_all()
             flow.stop_requested = False
     listen(RunEnded(reason=reason))
+    if loop.terminated is not None:
+        raise SystemExit(0)
     return reason
 
 
@@ -122,13 +137,19 @@ class _Loop:
     failures: int = 0
     infeasible: int = 0
     stop_reason: str | None = None
+    n_interrupts: int = 0
+    terminated: str | None = None
+    gate: threading.Lock = field(default_factory=threading.Lock)  # whoever asks or tells has it
 
     def run(self) -> str:
         while True:
             reason = self.stop_reason or self.reached()
             if reason is not None:
                 return reason
-            asked = self.flow.ask(self.limits.n_trials)
+            with self.gate:
+                asked = self.flow.ask(self.limits.n_trials)
+            if self.stop_reason is not None:
+                return self.stop_reason  # the trial is released with the others
             if isinstance(asked, Wait):
                 self.clock.sleep(min(POLL_SECONDS, max(self.deadline - self.clock.monotonic(), 0.0)))
             elif isinstance(asked, Trial):
@@ -163,6 +184,8 @@ class _Loop:
             raise
         except Exception as raised:
             error, final = raised, failure(raised)
+            if self.terminated is not None:  # the signal may have ended processes that the training needs
+                error, final = None, Update(state=State.WAITING)
         except KeyboardInterrupt:
             self.end(trial, Update(state=State.FAILED, cause=Cause.CANCELLED, message="interrupted (Ctrl-C twice)"))
             raise
@@ -184,7 +207,8 @@ class _Loop:
     def end(self, trial: Trial, final: Update) -> bool:
         """Tells the storage and the listener; False when the trial was somebody else's by now."""
         try:
-            record = self.flow.tell(trial.number, final)
+            with self.gate:
+                record = self.flow.tell(trial.number, final)
         except StaleLease as error:
             self.listen(Notice(level="warning", text=str(error)))
             return False
@@ -234,9 +258,10 @@ def _interrupts(loop: _Loop) -> Iterator[None]:
         return
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if loop.stop_reason is not None:
+        loop.n_interrupts += 1
+        if loop.n_interrupts > 1:
             raise KeyboardInterrupt
-        loop.stop_reason = "interrupted"
+        loop.stop_reason = loop.stop_reason or "interrupted"
         loop.flow.stop_requested = True
         loop.listen(
             Notice(level="warning", text="Ctrl-C: finishing the current step or trial; press it again to stop at once.")
@@ -247,6 +272,139 @@ def _interrupts(loop: _Loop) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class _Watch:
+    """A thread that hears SIGTERM and SIGUSR1 and ends the run, or at last the process.
+
+    Python runs handlers in the main thread, between two of its own instructions: never, while a training hangs in a library.
+    So the interpreter writes the numbers of signals into a socket (``set_wakeup_fd``), and this thread reads them.
+    """
+
+    def __init__(self, loop: _Loop, grace: float) -> None:
+        self.loop = loop
+        self.grace = grace
+        self.reader, self.writer = socket.socketpair()
+        self.writer.setblocking(False)
+        self.former = -1  # the descriptor that somebody else wants to be woken by
+        self.deadline = math.inf
+        self.thread = threading.Thread(target=self.watch, name="honed signals", daemon=True)
+
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        """The handler, which the main thread runs: somebody may have taken the wakeup descriptor meanwhile."""
+        with contextlib.suppress(OSError):
+            self.writer.send(bytes([signum]))
+
+    def watch(self) -> None:
+        clock = self.loop.clock
+        while True:
+            left = self.deadline - clock.monotonic()
+            self.reader.settimeout(None if left == math.inf else min(max(left, 0.001), 3600.0))
+            try:
+                numbers = self.reader.recv(512)
+            except TimeoutError:
+                if clock.monotonic() >= self.deadline:
+                    self.end_process()
+                continue
+            if not numbers:
+                return
+            if self.former >= 0:
+                with contextlib.suppress(OSError):
+                    os.write(self.former, numbers)
+            name = next((_NAMES[number] for number in numbers if number in _former), None)
+            if name is not None and self.loop.terminated is None:
+                self.deadline = clock.monotonic() + self.grace
+                self.end_run(name)
+
+    def end_run(self, name: str) -> None:
+        """The running trial ends after its step; it is given back, and with it the run ends."""
+        loop = self.loop
+        loop.terminated, loop.stop_reason = name, f"terminated ({name})"
+        loop.flow.stop_requested = True
+        after = f"; after {shown(self.grace)} at the latest this process ends" if self.grace < math.inf else ""
+        text = f"{name}: the current trial is given back after its current step{after}."
+        loop.listen(Notice(level="warning", text=text))
+
+    def end_process(self) -> NoReturn:
+        """The step takes too long: gives back what is held, from here, and ends the process."""
+        farewell = threading.Thread(target=self.say_farewell, daemon=True)
+        farewell.start()
+        farewell.join(_FAREWELL_SECONDS)  # the storage may hang, too
+        os._exit(0)
+
+    def say_farewell(self) -> None:
+        loop = self.loop
+        loop.gate.acquire()  # for ever: the main thread asks and tells nothing any more
+        with contextlib.suppress(Exception):
+            loop.flow.release_all()
+        with contextlib.suppress(Exception):
+            text = f"The step did not end in {shown(self.grace)}; the trial goes on from its last checkpoint."
+            loop.listen(Notice(level="warning", text=text))
+            loop.listen(RunEnded(reason=str(loop.stop_reason)))
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+
+
+_NAMES = {int(getattr(signal, name)): name for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+_former: dict[int, Any] = {}  # signal -> its handler before; while a run listens
+
+
+def _restore_handlers(wakeup: int) -> None:
+    if _former:
+        signal.set_wakeup_fd(wakeup)
+    for number, handler in _former.items():
+        signal.signal(number, handler)
+    _former.clear()
+
+
+# A data loader's worker is ended by SIGTERM: a forked child must not take it for the end of the run, not even before it
+# has restored its handlers, when it still shares the socket. So these signals wait while a process forks.
+_masks = threading.local()
+
+
+def _before_fork() -> None:
+    _masks.former = signal.pthread_sigmask(signal.SIG_BLOCK, list(_former)) if _former else None
+
+
+def _after_fork() -> None:
+    if _masks.former is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _masks.former)
+
+
+def _after_fork_in_child() -> None:
+    _restore_handlers(-1)
+    _after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+
+
+@contextlib.contextmanager
+def _terminations(loop: _Loop, grace: float) -> Iterator[None]:
+    """SIGTERM and SIGUSR1, unless somebody else listens to SIGUSR1 or they are ignored: end the run, and the program."""
+    heard = {number: signal.getsignal(number) for number in _NAMES}
+    heard = {
+        number: handler
+        for number, handler in heard.items()
+        if handler is signal.SIG_DFL or (number == signal.SIGTERM and handler not in (None, signal.SIG_IGN))
+    }
+    if threading.current_thread() is not threading.main_thread() or not heard or _former:
+        yield
+        return
+    watch = _Watch(loop, grace)
+    _former.update(heard)
+    watch.former = signal.set_wakeup_fd(watch.writer.fileno(), warn_on_full_buffer=False)
+    for number in heard:
+        signal.signal(number, watch.handle)
+    watch.thread.start()
+    try:
+        yield
+    finally:
+        _restore_handlers(watch.former)
+        watch.writer.close()
+        watch.thread.join()  # one that ends the process ends it here
+        watch.reader.close()
 
 
 @contextlib.contextmanager

@@ -203,6 +203,19 @@ def test_columns_hold_coordinates_and_losses_turned_to_smaller_is_better():
     assert columns.params[0].tolist() == coordinates(SPACE, h[1].params)
 
 
+def test_failures_that_the_configuration_is_to_blame_for():
+    causes = [None, *Cause]
+    records = [
+        trial(i, State.COMPLETE) if cause is None else trial(i, State.FAILED, None, cause=cause)
+        for i, cause in enumerate(causes)
+    ]
+    late = trial(len(causes), State.FAILED, None, cause=Cause.TIMEOUT, values=(0.5,))
+    columns = history(*records, late).columns
+    blamed = {Cause.INFEASIBLE, Cause.OOM, Cause.TIMEOUT}
+    assert columns.is_infeasible.tolist() == [cause in blamed for cause in causes] + [True]
+    assert np.isnan(columns.losses[-1, 0])  # what it had reached by then is no result
+
+
 def test_curves_hold_each_step_once_with_its_latest_value():
     study = replace(STUDY, directions=("maximize",))
     reports = [Report(0, 1, {"value": 0.1, "train": 5.0}), Report(0, 2, {"value": 0.2})]

@@ -1,4 +1,4 @@
-"""Amounts of disk space as people write them: ``50GB``."""
+"""Amounts of disk space and memory as people write them: ``50GB``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([kmgtp]?)(i?)b?", re.ASCII | re.IGNORECASE)
 
 
-def parse_size(size: str | int) -> int:
-    """Bytes of ``"50GB"``, ``"1.5 TiB"``, ``"800 MB"`` or a plain number; GB is 10^9 and GiB is 2^30."""
+def parse_size(size: str | int, name: str = "", of: str = "disk space") -> int:
+    """Bytes of ``"50GB"``, ``"1.5 TiB"``, ``"800 MB"`` or a plain number; GB is 10^9 and GiB is 2^30.
+
+    Args:
+        size: what the user wrote.
+        name: the caller's argument, for messages.
+        of: what there is so much of.
+    """
+    shown = f"{name}={size!r}" if name else repr(size)
     if isinstance(size, int) and not isinstance(size, bool):
         amount = size
     else:
         found = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
         if found is None or (found[3] and not found[2]):
-            raise ValueError(f"{size!r} is no amount of disk space; write it like '50GB', '1.5 TiB' or 800_000_000")
+            raise ValueError(f"{shown} is no amount of {of}; write it like '50GB', '1.5 TiB' or 800_000_000")
         amount = round(float(found[1]) * (_BINARY if found[3] else _DECIMAL)[found[2].lower()])
     if amount <= 0:
-        raise ValueError(f"{size!r} is no amount of disk space: it must be above 0")
+        raise ValueError(f"{shown} is no amount of {of}: it must be above 0")
     return amount
 
 

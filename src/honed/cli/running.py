@@ -15,10 +15,13 @@ import click
 from honed.auto import named
 from honed.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, fail, json_option, storage_option
 from honed.cli.looking import trial_json
-from honed.errors import StorageError, StudyMismatch, TooManyFailures, closest
+from honed.durations import seconds
+from honed.errors import GpusTaken, StorageError, StudyMismatch, TooManyFailures, closest
 from honed.events import Event, RunEnded
 from honed.opening import create_study
 from honed.schedulers.named import named as scheduler_named
+from honed.supervisor.parcel import by_value
+from honed.supervisor.settings import Workers, trial_limits
 
 EXIT_STORAGE = 3
 
@@ -36,7 +39,22 @@ EXIT_STORAGE = 3
 @click.option("--metric", help="Name of the objective's metric, for example val_loss.")
 @click.option("--summary", type=click.Choice(["best", "last"]), default="best", show_default=True,
               help="Which reported value of a training counts.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For this run.")
+@click.option("--workers", "-w", default="1", show_default=True, metavar="N|auto",
+              help="Worker processes on this machine; auto: one for each GPU slot, or core.")  # fmt: skip
+@click.option("--gpus-per-trial", type=click.FloatRange(min=0), default=0.0, metavar="SHARE",
+              help="0.5: two trainings on a card; 2: two cards for a training.")  # fmt: skip
+@click.option("--recycle-after", type=click.IntRange(min=1), metavar="N", help="A fresh process after N trials.")
+@click.option("--timeout", metavar="TIME", help="For this run: 45s, 20m, 8h, or seconds.")
+@click.option("--trial-timeout", metavar="TIME", help="For one training; one that takes longer is killed.")
+@click.option(
+    "--no-report-timeout", metavar="TIME", help="Without a report or step of a training: it hangs, and is killed."
+)
+@click.option("--trial-memory", metavar="SIZE", help="Of one worker and its children, such as 8GB.")
+@click.option("--grace", default="30s", show_default=True, metavar="TIME",
+              help="For a training to end its step when the run is ended (SIGTERM, SIGUSR1).")  # fmt: skip
+@click.option("--deterministic", is_flag=True, help="The same suggestions for any number of workers, in batches of 8.")
+@click.option("--checkpoints", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="For the states of paused trainings; shared by all machines that join.")  # fmt: skip
 @click.option("--target", "goal", type=float, help="End when a value at least as good is found.")
 @click.option("--patience", type=click.IntRange(min=1), help="End after so many trials without a better value.")
 @click.option("--on-error", type=click.Choice(["smart", "raise", "continue"]), default="smart", show_default=True)
@@ -47,13 +65,19 @@ EXIT_STORAGE = 3
 def run(target: str, as_json: bool, **options: Any) -> None:
     """Tune the function OBJECTIVE (default: objective) of FILE.
 
-    The same command run again goes on: same trial numbers, interrupted trials first, up to the total of --trials. With
-    --json the best trial is printed instead of the report.
+    The same command run again goes on: same trial numbers, interrupted trials first, up to the total of --trials. Run
+    it on several machines with one --storage and they share the study. With --json the best trial is printed instead of
+    the report. A run ended by SIGTERM or SIGUSR1 saves its trainings, gives them back and exits with 0.
     """
     objective = load_objective(target)
     try:
         sampler = options["sampler"] if options["sampler"] == "auto" else named(options["sampler"])
         scheduler = options["scheduler"] if options["scheduler"] == "auto" else scheduler_named(options["scheduler"])
+        workers = _workers(options["workers"], options["recycle_after"])
+        times = {name: _time(options[name]) for name in ("timeout", "trial_timeout", "no_report_timeout", "grace")}
+        limits = trial_limits(times["trial_timeout"], times["no_report_timeout"], options["trial_memory"])
+        seconds(times["timeout"], "timeout")
+        seconds(times["grace"], "grace")
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     reasons: list[str] = []
@@ -71,6 +95,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
             seed=options["seed"],
             summary=options["summary"],
             durability=options["durability"],
+            checkpoints=options["checkpoints"],
         )
         total = options["trials"]
         if options["more"] is not None:
@@ -80,7 +105,14 @@ def run(target: str, as_json: bool, **options: Any) -> None:
             sampler=sampler,
             scheduler=scheduler,
             n_trials=total,
-            timeout=options["timeout"],
+            workers=workers,
+            gpus_per_trial=options["gpus_per_trial"],
+            deterministic=options["deterministic"],
+            timeout=times["timeout"],
+            trial_timeout=limits.seconds,
+            no_report_timeout=limits.silent_seconds,
+            trial_memory=limits.bytes,
+            grace=times["grace"] or 0.0,
             target=options["goal"],
             patience=options["patience"],
             on_error=options["on_error"],
@@ -90,7 +122,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
         )
     except StorageError as error:
         fail(str(error), EXIT_STORAGE)
-    except (TooManyFailures, StudyMismatch) as error:
+    except (TooManyFailures, StudyMismatch, GpusTaken) as error:
         fail(str(error), EXIT_FAILED)
     except KeyboardInterrupt:
         fail("interrupted; the same command goes on", EXIT_INTERRUPTED)
@@ -101,6 +133,20 @@ def run(target: str, as_json: bool, **options: Any) -> None:
     study.close()
     if reasons and reasons[-1] == "interrupted":
         sys.exit(128 + signal.SIGINT)
+
+
+def _workers(text: str, recycle_after: int | None) -> int | Workers:
+    n: Any = int(text) if text.isdecimal() else text
+    workers = Workers(n, recycle_after=recycle_after)
+    return 1 if workers == Workers(1) else workers
+
+
+def _time(text: str | None) -> float | str | None:
+    """A plain number is seconds."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def load_objective(target: str) -> Any:
@@ -132,4 +178,5 @@ def load_script(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
+    by_value(module)  # worker processes need not run the script again
     return module

@@ -26,6 +26,9 @@ from honed.events import Event, RunStarted, TrialEnded, TrialStarted
 from honed.progress import Position, bar_width, progress_line, progress_lines
 from honed.records import State, TrialRecord
 
+MOST_TRAININGS = 16
+"""Lines for running trainings; more are counted."""
+
 MOST_DURATIONS = 101
 """Of so many latest trials the median duration is taken."""
 
@@ -84,13 +87,15 @@ class Board:
     def lines(self, columns: int) -> list[str]:
         """The block as it is now, for a terminal of so many columns."""
         now = self._clock.monotonic()
-        running = list(self._running.values())
+        running = sorted(self._running.values(), key=lambda training: training.trial.number)
         lines = [self._study_line(now, running)]
         if len(running) == 1:
             lines += _training_lines(running[0], now, columns)
         else:
             width = min(20, bar_width(columns - 30))
-            lines += [_training_line(training, now, width) for training in running]
+            lines += [_training_line(training, now, width) for training in running[:MOST_TRAININGS]]
+            if len(running) > MOST_TRAININGS:
+                lines.append(f"and {len(running) - MOST_TRAININGS} more trainings")
         return [line if len(line) <= columns else line[: max(columns - 1, 0)] + "…" for line in lines]
 
     def _study_line(self, now: float, running: list[Training]) -> str:
@@ -99,6 +104,8 @@ class Board:
         best = best_text(self._best)
         if best:
             parts.append(best)
+        if len(running) > 1:
+            parts.append(f"{len(running)} running")
         parts.append(f"{_clock_text(now - self._began)} elapsed")
         left = self._seconds_left(now, running)
         if left is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.encode import INACTIVE, coordinate, coordinates
-from honed.records import Report, State, TrialRecord
+from honed.records import Cause, Report, State, TrialRecord
 from honed.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -20,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 STATES: tuple[State, ...] = (State.COMPLETE, State.STOPPED, State.FAILED)
 """``Columns.states`` holds indices into this tuple."""
+
+INFEASIBLE = frozenset({Cause.INFEASIBLE, Cause.OOM, Cause.TIMEOUT})
+"""Causes for which the configuration itself is to blame."""
 
 _FIRST_CAPACITY = 64
 
@@ -34,6 +37,8 @@ class Columns:
         states: [n] indices into ``STATES``.
         params: [n, d] coordinates (``honed.encode``); NaN where a parameter was not active.
         losses: [n, m] values turned so that smaller is better; NaN for failed trials.
+        is_infeasible: [n] whether the configuration itself was to blame for a failure: it diverged, took too much memory or
+            time, or cannot work. Bugs, lost workers and cancelled trials say nothing about a configuration.
     """
 
     space: Space
@@ -41,6 +46,7 @@ class Columns:
     states: npt.NDArray[np.int8]
     params: Floats
     losses: Floats
+    is_infeasible: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,7 @@ class TrialTable:
         self._states: npt.NDArray[np.int8] = np.zeros(_FIRST_CAPACITY, dtype=np.int8)
         self._params: Floats = np.full((_FIRST_CAPACITY, len(space)), INACTIVE)
         self._losses: Floats = np.full((_FIRST_CAPACITY, len(signs)), np.nan)
+        self._is_infeasible: npt.NDArray[np.bool_] = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
 
     def append(self, record: TrialRecord) -> None:
         """Adds the row of a finished trial."""
@@ -77,6 +84,8 @@ class TrialTable:
             self._states = np.concatenate([self._states, np.zeros_like(self._states)])
             self._params = np.concatenate([self._params, np.full_like(self._params, INACTIVE)])
             self._losses = np.concatenate([self._losses, np.full_like(self._losses, np.nan)])
+            self._is_infeasible = np.concatenate([self._is_infeasible, np.zeros_like(self._is_infeasible)])
+        self._is_infeasible[row] = record.state is State.FAILED and record.cause in INFEASIBLE
         self._numbers[row] = record.number
         self._states[row] = STATES.index(record.state)
         self._params[row] = coordinates(self.space, record.params)
@@ -88,6 +97,7 @@ class TrialTable:
         """The table for a changed space: only the columns of new or changed domains are encoded again."""
         table = TrialTable(space, self._signs)
         table.n, table._numbers, table._states, table._losses = self.n, self._numbers, self._states, self._losses
+        table._is_infeasible = self._is_infeasible
         table._params = np.full((len(self._numbers), len(space)), INACTIVE)
         before = {name: i for i, name in enumerate(self.space.domains)}
         for i, (name, domain) in enumerate(space.domains.items()):
@@ -104,8 +114,11 @@ class TrialTable:
         numbers, states = self._numbers[:n], self._states[:n]
         params, losses = self._params[:n], self._losses[:n]
         numbers.flags.writeable = states.flags.writeable = False
-        params.flags.writeable = losses.flags.writeable = False
-        return Columns(space=self.space, numbers=numbers, states=states, params=params, losses=losses)
+        infeasible = self._is_infeasible[:n]
+        params.flags.writeable = losses.flags.writeable = infeasible.flags.writeable = False
+        return Columns(
+            space=self.space, numbers=numbers, states=states, params=params, losses=losses, is_infeasible=infeasible
+        )
 
 
 class CurveTable:

@@ -1,0 +1,141 @@
+"""One search: who decides, when it ends, and the connection of one worker that carries it out.
+
+A study runs a search in its own process, or hands it to a supervisor whose worker processes run the same one: both come
+here, so that a worker does the same wherever it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
+
+from honed.ask_tell import AskTell
+from honed.auto import choose, named
+from honed.checkpoints.directory import DirectoryStore
+from honed.checkpoints.sizes import parse_size
+from honed.clock import SYSTEM_CLOCK
+from honed.events import Listener, Notice
+from honed.history import History
+from honed.live import Policy
+from honed.records import StudyRecord
+from honed.samplers.base import Sampler
+from honed.samplers.combine import fit_for_use
+from honed.schedulers.base import Scheduler
+from honed.schedulers.full import Full
+from honed.schedulers.named import named as scheduler_named
+from honed.space import Space
+from honed.storage.base import Storage
+from honed.storage.url import beside
+from honed.worker import Limits, OnError
+
+BATCH_SIZE = 8
+"""Trials that are proposed without a look at each other's results, with ``deterministic=True``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What ``optimize`` was told.
+
+    Attributes:
+        sampler, scheduler: names or objects.
+        limits: when the run ends.
+        on_error: what a failing objective means.
+        n_workers: how many run at once, in all processes of this run.
+        batch: size of the batches of a deterministic search; None for suggestions that use all that is known.
+        grace: seconds that a training has to end its step when it is told to.
+    """
+
+    sampler: str | Sampler = "auto"
+    scheduler: str | Scheduler = "auto"
+    limits: Limits = field(default_factory=Limits)
+    on_error: OnError = "smart"
+    n_workers: int = 1
+    batch: int | None = None
+    grace: float = 30.0
+
+    def policy(self, announce: Listener) -> Policy:
+        """Who decides for a history; an automatic choice is announced when it is made, and again when it changes.
+
+        Raises:
+            ValueError: an unknown name, or a scheduler that a deterministic search cannot have.
+        """
+        scheduler = self._scheduler()
+        if self.sampler != "auto":
+            chosen = self._in_batches(fit_for_use(_sampler(self.sampler)))
+            return lambda history: (chosen, scheduler)
+        memo: list[tuple[Space, Sampler]] = []
+        announced = ""
+
+        def policy(history: History) -> tuple[Sampler, Scheduler]:
+            nonlocal announced
+            if not memo or memo[0][0] is not history.space:
+                choice = choose(history.space, history, self.limits.n_trials, self.n_workers)
+                memo[:] = [(history.space, self._in_batches(fit_for_use(choice.sampler)))]
+                kind = type(choice.sampler).__name__
+                if len(history.space) and kind != announced:
+                    announced = kind
+                    announce(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
+            return memo[0][1], scheduler
+
+        return policy
+
+    def _scheduler(self) -> Scheduler:
+        if not isinstance(self.scheduler, str):
+            scheduler = self.scheduler
+        else:
+            scheduler = scheduler_named("full" if self.scheduler == "auto" else self.scheduler)
+        if self.batch is not None and not isinstance(scheduler, Full):
+            raise ValueError(
+                f"deterministic={self.batch} needs scheduler='full': what {type(scheduler).__name__} decides depends on which "
+                "training reports first. Random, Sobol and Halton points are the same for any number of workers anyway."
+            )
+        return scheduler
+
+    def _in_batches(self, sampler: Sampler) -> Sampler:
+        if self.batch is None:
+            return sampler
+        from honed.samplers.batched import Batched  # few searches need it
+
+        return Batched(sampler, self.batch)
+
+
+def _sampler(sampler: str | Sampler) -> Sampler:
+    return named(sampler) if isinstance(sampler, str) else sampler
+
+
+def batch_size(deterministic: bool | int) -> int | None:
+    """The size of the batches that ``deterministic=`` asks for; None without.
+
+    Raises:
+        ValueError: neither a truth value nor a positive whole number.
+    """
+    if isinstance(deterministic, bool):
+        return BATCH_SIZE if deterministic else None
+    if not isinstance(deterministic, int) or deterministic < 1:
+        raise ValueError(f"deterministic={deterministic!r} must be True, False, or the number of trials in a batch")
+    return deterministic
+
+
+def connect(
+    storage: Storage,
+    record: StudyRecord,
+    *,
+    listen: Listener,
+    space: Space | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    checkpoint_budget: str | int | None = None,
+) -> AskTell:
+    """A worker's connection to a study, under a name of its own."""
+    return AskTell(
+        storage,
+        record,
+        Search().policy(listen),
+        worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}",
+        clock=SYSTEM_CLOCK,
+        listen=listen,
+        checkpoints=DirectoryStore(beside(storage) if checkpoints is None else checkpoints),
+        checkpoint_budget=None if checkpoint_budget is None else parse_size(checkpoint_budget),
+        space=space,
+    )

@@ -1,0 +1,1 @@
+"""Worker processes on this machine, kept alive and within their limits; ``start.supervise`` is the way in."""
