@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from honed.schedulers.stopping import Median, Patience, Percentile, Threshold
     from honed.space import Space
     from honed.study import Study
+    from honed.supervisor.settings import Workers
     from honed.trial import Trial
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ _HOME = {
     "load_study": "opening",
     "delete_study": "opening",
     "Study": "study",
+    "Workers": "supervisor.settings",
     "Trial": "trial",
     "FixedTrial": "fixed",
     "TrialRecord": "records",
@@ -118,6 +120,7 @@ __all__ = [
     "Trial",
     "TrialRecord",
     "Wilcoxon",
+    "Workers",
     "create_space",
     "create_study",
     "delete_study",
