@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from honed.ask_tell import AskTell
@@ -16,11 +17,12 @@ from honed.auto import choose, named
 from honed.checkpoints.directory import DirectoryStore
 from honed.checkpoints.sizes import parse_size
 from honed.clock import SYSTEM_CLOCK
+from honed.domains import Scalar
 from honed.events import Listener, Notice
 from honed.history import History
 from honed.live import Policy
 from honed.records import StudyRecord
-from honed.samplers.base import Sampler
+from honed.samplers.base import Proposal, Sampler, Stream
 from honed.samplers.combine import fit_for_use
 from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
@@ -63,7 +65,11 @@ class Search:
         """
         scheduler = self._scheduler()
         if self.sampler != "auto":
-            chosen = self._in_batches(fit_for_use(_sampler(self.sampler)))
+            chosen = fit_for_use(_sampler(self.sampler))
+            chosen = chosen if self.batch is None else _batched(chosen, self.batch)
+            return lambda history: (chosen, scheduler)
+        if self.batch is not None:  # the choice, too, may depend only on what every worker knows alike
+            chosen = _batched(Automatic(self.limits.n_trials), self.batch)
             return lambda history: (chosen, scheduler)
         memo: list[tuple[Space, Sampler]] = []
         announced = ""
@@ -72,7 +78,7 @@ class Search:
             nonlocal announced
             if not memo or memo[0][0] is not history.space:
                 choice = choose(history.space, history, self.limits.n_trials, self.n_workers)
-                memo[:] = [(history.space, self._in_batches(fit_for_use(choice.sampler)))]
+                memo[:] = [(history.space, fit_for_use(choice.sampler))]
                 kind = type(choice.sampler).__name__
                 if len(history.space) and kind != announced:
                     announced = kind
@@ -93,16 +99,30 @@ class Search:
             )
         return scheduler
 
-    def _in_batches(self, sampler: Sampler) -> Sampler:
-        if self.batch is None:
-            return sampler
-        from honed.samplers.batched import Batched  # few searches need it
 
-        return Batched(sampler, self.batch)
+@dataclass(frozen=True, slots=True)
+class Automatic:
+    """The automatic choice as a sampler: made anew from each history that it is given.
+
+    Args:
+        n_trials: the study's total.
+    """
+
+    n_trials: int | None
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
+        choice = choose(history.space, history, self.n_trials, 1)
+        return fit_for_use(choice.sampler).suggest(history, space, rng, given)
 
 
 def _sampler(sampler: str | Sampler) -> Sampler:
     return named(sampler) if isinstance(sampler, str) else sampler
+
+
+def _batched(sampler: Sampler, size: int) -> Sampler:
+    from honed.samplers.batched import Batched  # few searches need it
+
+    return Batched(sampler, size)
 
 
 def batch_size(deterministic: bool | int) -> int | None:

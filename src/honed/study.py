@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from honed.ask_tell import Done
@@ -17,6 +18,7 @@ from honed.frame import to_dataframe
 from honed.history import History
 from honed.outcome import judge
 from honed.pareto import pareto_front
+from honed.pending import merge
 from honed.records import Cause, Draft, State, StudyRecord, TrialRecord, Update
 from honed.report import study_report
 from honed.samplers.base import Sampler
@@ -137,6 +139,7 @@ class Study:
         with make_display(progress) as display:
             self._listeners = [display] + ([on_event] if on_event is not None else [])
             try:
+                merge(self._flow)
                 self._welcome(n_trials)
                 if crew is None:
                     flow, listen, clock = self._flow, self._hear, SYSTEM_CLOCK
@@ -155,6 +158,9 @@ class Study:
                     supervise(self._flow, objective, search, crew, self._hear)
             finally:
                 self._listeners = []
+                self._flow.policy = replace(search, batch=None).policy(
+                    self._hear
+                )  # one that asks alone cannot wait for others
         if report and progress != "quiet" and os.environ.get("HONED_PROGRESS") != "quiet":
             print(self.report())  # noqa: T201  (the one thing a run prints: its result)
 
