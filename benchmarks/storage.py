@@ -1,25 +1,32 @@
-"""Trials per second of a no-op objective on one SQLite file: processes, reports, durability; honed beside Optuna.
+"""Trials per second of a no-op objective on one database: processes, reports, durability; honed beside Optuna.
 
 Five float parameters, random sampler. Processes are started and have everything imported before a common start; each
 runs for the same seconds on the same file, and all trials of all processes count. The tools take turns, several rounds;
 figures are medians over the rounds. ``max wait`` is the longest single trial of any process, in seconds.
 
+``--database postgres`` starts a PostgreSQL server of its own, with syncs, and gives each cell an empty database in it.
+
     python benchmarks/storage.py [--processes 1 8] [--reports 0 10] [--seconds 3] [--rounds 3] [--folder .]
+    python benchmarks/storage.py --database postgres --processes 8 --reports 10
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 NAMES = [f"x{i}" for i in range(5)]
+
+Place = Callable[[], contextlib.AbstractContextManager[str]]  # makes a new database, gives its path or URL
 
 
 def run_honed(path: str, seconds: float, reports: int, barrier: Any, durability: str) -> tuple[int, float]:
@@ -51,7 +58,7 @@ def run_optuna(path: str, seconds: float, reports: int, barrier: Any, durability
     barrier.wait()
     study = optuna.create_study(
         study_name="bench",
-        storage=f"sqlite:///{path}",
+        storage=optuna_url(path),
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),
         pruner=optuna.pruners.NopPruner(),
@@ -69,6 +76,12 @@ def run_optuna(path: str, seconds: float, reports: int, barrier: Any, durability
 
     study.optimize(objective, timeout=seconds)
     return count.n, count.longest
+
+
+def optuna_url(path: str) -> str:
+    """What SQLAlchemy calls that database."""
+    kind, separator, rest = path.partition("://")
+    return f"{kind}+psycopg{separator}{rest}" if separator else f"sqlite:///{path}"
 
 
 class _Count:
@@ -89,13 +102,16 @@ def work(tool: str, path: str, seconds: float, reports: int, barrier: Any, durab
 
 
 def cell(
-    tool: str, durability: str, processes: int, reports: int, seconds: float, folder: str
+    tool: str, durability: str, processes: int, reports: int, seconds: float, place: Place
 ) -> tuple[float, float, list[str]]:
     """Trials per second of all processes together, the longest trial, and errors."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(processes), context.Queue()
-    with tempfile.TemporaryDirectory(dir=folder) as home:
-        path = str(Path(home) / "bench.db")
+    with place() as path:
+        if tool == "optuna":  # which fails when several processes make its tables at once
+            import optuna
+
+            optuna.storages.RDBStorage(optuna_url(path)).engine.dispose()
         workers = [
             context.Process(target=work, args=(tool, path, seconds, reports, barrier, durability, answers))
             for _ in range(processes)
@@ -110,6 +126,27 @@ def cell(
     return rate, max((wait for _, wait in good), default=0.0), [r for r in results if isinstance(r, str)]
 
 
+@contextlib.contextmanager
+def places(database: str, folder: str) -> Iterator[Place]:
+    """Where new databases come from."""
+    if database == "sqlite":
+
+        @contextlib.contextmanager
+        def file() -> Iterator[str]:
+            with tempfile.TemporaryDirectory(dir=folder) as home:
+                yield str(Path(home) / "bench.db")
+
+        yield file
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.storage import postgres_server
+
+    tempfile.tempdir = str(Path(folder).absolute())  # the server's files lie there
+    with postgres_server.running() as server:
+        tempfile.tempdir = None
+        yield lambda: postgres_server.new_database(server)
+
+
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,11 +154,18 @@ def main() -> None:
     parser.add_argument("--reports", type=int, nargs="+", default=[0, 10])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--folder", default=".", help="a folder on the disk to measure")
     arguments = parser.parse_args()
+    with places(arguments.database, arguments.folder) as place:
+        measure(arguments, place)
+
+
+def measure(arguments: argparse.Namespace, place: Place) -> None:
+    """Prints the table."""
     tools = [("honed", "fast"), ("honed", "full"), ("optuna", "full")]
     measured = f"median of {arguments.rounds} rounds of {arguments.seconds:g} s"
-    print(f"Python {sys.version.split()[0]}; trials/s of all processes together, {measured}")
+    print(f"Python {sys.version.split()[0]}; {arguments.database}; trials/s of all processes together, {measured}")
     columns = (("reports", 8), ("processes", 11), ("honed fast", 12), ("honed full", 12), ("optuna", 10))
     columns += (("full/optuna", 13), ("max wait", 10), ("errors", 24))
     print("".join(f"{name:>{width}}" for name, width in columns))
@@ -132,7 +176,7 @@ def main() -> None:
             errors: dict[str, int] = {}
             for _ in range(arguments.rounds):
                 for tool, durability in tools:
-                    rate, wait, failed = cell(tool, durability, processes, reports, arguments.seconds, arguments.folder)
+                    rate, wait, failed = cell(tool, durability, processes, reports, arguments.seconds, place)
                     rates[tool, durability].append(rate)
                     errors[tool] = errors.get(tool, 0) + len(failed)
                     if tool == "honed":

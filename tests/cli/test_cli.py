@@ -162,7 +162,7 @@ def test_ctrl_c_ends_with_130_and_the_trial_goes_on_next_time(folder: Path) -> N
 
 def test_help_tells_every_command_and_the_exit_codes(folder: Path) -> None:
     text = honed(folder, "--help").stdout
-    for verb in ("run", "studies", "show", "best", "export", "delete", "doctor"):
+    for verb in ("run", "studies", "show", "best", "export", "delete", "doctor", "storage", "serve"):
         assert f"  {verb} " in text
         assert honed(folder, verb, "--help").returncode == 0
     assert "130 interrupted" in text

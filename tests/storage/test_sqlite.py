@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import random
@@ -22,7 +23,7 @@ import pytest
 from honed.domains import Float
 from honed.errors import NetworkFileSystem, StaleLease, StorageError, StorageLocked, StorageReadOnly
 from honed.records import Draft, Report, State, StudyRecord, Update
-from honed.storage import connections, filesystem
+from honed.storage import connections, filesystem, locks
 from honed.storage.base import LEASE_SECONDS
 from honed.storage.sqlite import SQLiteStorage
 from honed.testing.storage_suite import ManualClock
@@ -373,6 +374,29 @@ def test_a_call_from_a_signal_handler_is_refused_not_hung(verb: str, tmp_path: P
     assert [trial.number for trial in trials] == list(range(len(trials)))
     assert sum(trial.worker == "w" for trial in trials) == 1000
     storage.close()
+
+
+def test_a_signal_handler_may_write_while_a_reader_asks_who_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, other = (SQLiteStorage(tmp_path / "honed.db") for _ in range(2))
+    study = new_study(storage)
+    other.add(study, Draft(), worker="w")
+    try_lock = locks._try_lock
+    signals = [True]
+
+    def interrupted(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+        if kind == fcntl.LOCK_SH and signals:
+            signals.clear()
+            storage.add(study, Draft(), worker="handler")
+        return try_lock(descriptor, kind)
+
+    monkeypatch.setattr(locks, "_try_lock", interrupted)
+    assert storage.read(study).lost == ()
+    assert signals == []
+    assert [trial.worker for trial in storage.read(study).trials] == ["w", "handler"]
+    storage.close()
+    other.close()
 
 
 def test_a_thread_that_waits_long_gets_the_lock_in_the_end(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Random calls by several owners: SQLite must answer as the memory storage does, word for word."""
+"""Random calls by several owners: each storage must answer as the memory storage does, word for word."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,9 +20,11 @@ from honed.errors import HonedError
 from honed.records import Cause, Draft, State, StudyRecord, Update
 from honed.storage.base import Storage
 from honed.storage.memory import MemoryStorage
+from honed.storage.postgres import PostgresStorage
 from honed.storage.sqlite import SQLiteStorage
 from honed.testing.storage_suite import ManualClock
 from honed.testing.storage_suite.tools import state_update
+from tests.storage.postgres_server import wipe
 
 NAMES = st.sampled_from(["a", "b", "größe"])
 STUDIES = st.sampled_from([1, 1, 1, 1, 1, 1, 1, 2, 3])
@@ -88,12 +91,23 @@ def plain(answer: Any) -> Any:
     return type(answer).__name__, str(answer)
 
 
-class SQLiteIsMemory(RuleBasedStateMachine):
-    """Two storages with three owners each get the same calls."""
+class Alike(RuleBasedStateMachine):
+    """Two storages with three owners each get the same calls; one is the memory storage."""
+
+    def begin(self) -> None:
+        """Makes a place for the other storage."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Removes it."""
+
+    def open_one(self) -> Storage:
+        """One more owner of the other storage."""
+        raise NotImplementedError
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="honed-"))
+        self.begin()
         self.clock = ManualClock()
         self.turn = 0
         first = MemoryStorage(clock=self.clock)
@@ -101,16 +115,13 @@ class SQLiteIsMemory(RuleBasedStateMachine):
             first,
             *(MemoryStorage(clock=self.clock, beside=first) for _ in range(2)),
         ]
-        self.sqlite: list[Storage] = [self.open_file() for _ in range(3)]
+        self.others: list[Storage] = [self.open_one() for _ in range(3)]
         self.call(0, lambda each: each.create_study(StudyRecord(name="a")))
         for state in (State.RUNNING, State.WAITING, State.RUNNING):
             self.call(2, lambda each, state=state: each.add(1, Draft(state=state), worker="w"))  # type: ignore[misc]
 
-    def open_file(self) -> SQLiteStorage:
-        return SQLiteStorage(self.folder / "honed.db", durability="fast", clock=self.clock)
-
     def call(self, owner: int, verb: Callable[[Storage], Any]) -> Any:
-        wanted, got = (self.answer(verb, storages[owner]) for storages in (self.memory, self.sqlite))
+        wanted, got = (self.answer(verb, storages[owner]) for storages in (self.memory, self.others))
         assert plain(got) == plain(wanted)
         return wanted
 
@@ -203,12 +214,12 @@ class SQLiteIsMemory(RuleBasedStateMachine):
     @rule(owner=st.integers(1, 2))
     def an_owner_ends_and_another_begins(self, owner: int) -> None:
         self.memory[owner].close()
-        self.sqlite[owner].close()
+        self.others[owner].close()
         self.call(owner, lambda each: each.studies())
         self.memory[owner] = MemoryStorage(clock=self.clock, beside=self.memory[0])  # type: ignore[arg-type]
-        self.sqlite[owner] = self.open_file()
+        self.others[owner] = self.open_one()
 
-    @precondition(lambda self: hasattr(self, "folder"))
+    @precondition(lambda self: hasattr(self, "others"))
     @invariant()
     def the_owners_see_the_same(self) -> None:
         owner = self.turn = (self.turn + 1) % 3
@@ -216,13 +227,41 @@ class SQLiteIsMemory(RuleBasedStateMachine):
             self.call(owner, lambda each, number=study.id: each.read(number))  # type: ignore[misc]
 
     def teardown(self) -> None:
-        for storage in (*getattr(self, "memory", []), *getattr(self, "sqlite", [])):
+        for storage in (*getattr(self, "memory", []), *getattr(self, "others", [])):
             storage.close()
+        self.end()
+
+
+class SQLiteIsMemory(Alike):
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="honed-"))
+
+    def open_one(self) -> Storage:
+        return SQLiteStorage(self.folder / "honed.db", durability="fast", clock=self.clock)
+
+    def end(self) -> None:
         if hasattr(self, "folder"):
             shutil.rmtree(self.folder)
+
+
+class PostgresIsMemory(Alike):
+    url = ""
+
+    def begin(self) -> None:
+        wipe(self.url)
+
+    def open_one(self) -> Storage:
+        return PostgresStorage(self.url, durability="fast", clock=self.clock)
+
+
+@pytest.fixture(scope="class")
+def _database(_shared_database: str) -> None:
+    PostgresIsMemory.url = _shared_database
 
 
 TestSQLiteIsMemory = SQLiteIsMemory.TestCase
 TestSQLiteIsMemory.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestPostgresIsMemory = pytest.mark.usefixtures("_database")(PostgresIsMemory.TestCase)
+TestPostgresIsMemory.settings = settings(TestSQLiteIsMemory.settings, max_examples=20)

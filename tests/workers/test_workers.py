@@ -292,9 +292,25 @@ def test_a_deterministic_search_suggests_the_same_for_any_number_of_workers(tmp_
         return float(x) ** 2
 
     made = honed.create_study("s", storage=tmp_path / "honed.db", seed=5)
-    made.optimize(objective, "auto", 20, workers=n, deterministic=True, progress="quiet")
+    made.optimize(objective, "sobol", 20, workers=n, deterministic=True, progress="quiet")
     params = json.dumps([dict(record.params) for record in made.trials])
     alone = honed.create_study("alone", storage=tmp_path / "honed.db", seed=5)
     for total in (7, 20):
-        alone.optimize(objective, "auto", total, deterministic=True, progress="quiet")
+        alone.optimize(objective, "sobol", total, deterministic=True, progress="quiet")
     assert params == json.dumps([dict(record.params) for record in alone.trials])
+
+
+def test_the_automatic_choice_is_deterministic_too(tmp_path: Path) -> None:
+    def objective(trial: honed.Trial) -> float:
+        import random
+        import time
+
+        time.sleep(random.random() / 30)
+        return float(trial.suggest_int("n", 1, 9) * trial.suggest_int("m", 1, 2))
+
+    found = []
+    for n in (1, 4):
+        made = honed.create_study(f"s{n}", storage=tmp_path / "honed.db", seed=5)
+        made.optimize(objective, n_trials=18, workers=n, deterministic=True, progress="quiet")
+        found.append([dict(record.params) for record in made.trials])
+    assert found[0] == found[1]

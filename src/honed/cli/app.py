@@ -55,7 +55,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="honed", message="honed %(version)s")
 def app() -> None:
-    r"""Hyperparameter optimization that pauses, resumes and learns from every learning curve.
+    """Hyperparameter optimization that pauses, resumes and learns from every learning curve.
 
     \b
     honed run train.py --trials 50     tune objective(trial) of train.py
@@ -64,7 +64,7 @@ def app() -> None:
     honed export mnist -o trials.csv   take the results out
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing of that name or storage unusable, 130 interrupted.
-    """
+    """  # noqa: D301  (click wants the character)
 
 
 def storage_option(command: Command) -> Command:

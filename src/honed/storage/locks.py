@@ -25,6 +25,8 @@ from honed.clock import SYSTEM_CLOCK
 from honed.errors import StorageLocked
 
 LOCK_SECONDS = 60.0
+NAMED = "lease:"
+"""How the token of an owner with a name begins: it has no file, and lives as long as its leases."""
 _POLL_SECONDS = 0.25  # so long a lock is polled for; then a thread waits in the kernel's queue, which is fair
 _FIRST_PAUSE, _LONGEST_PAUSE = (
     0.001,
@@ -235,12 +237,14 @@ class Owners:
     Args:
         folder: where those files are; it is made when the first one is.
         may_clean: whether files of dead owners are removed.
+        name: of this owner, who then has no file: whoever speaks for it may be another process tomorrow.
     """
 
-    def __init__(self, folder: Path, *, may_clean: bool = True) -> None:
+    def __init__(self, folder: Path, *, may_clean: bool = True, name: str | None = None) -> None:
         self._folder = folder
         self._may_clean = may_clean
-        self._mutex = threading.Lock()
+        self._name = name
+        self._mutex = threading.RLock()  # a signal handler may come in between, and call again
         self._mine: tuple[str, int] | None = None
         self._others: dict[str, int] = {}
         self._dead: set[str] = set()
@@ -248,13 +252,17 @@ class Owners:
 
     def token(self) -> str:
         """The name of this object's own file, made and locked by the first call."""
+        if self._name is not None:
+            return NAMED + self._name
         with self._mutex:
             if self._mine is None:
                 self._mine = self._made()
             return self._mine[0]
 
     def is_alive(self, token: str) -> bool:
-        """Whether the owner of that file lives."""
+        """Whether the owner of that file lives; one with a name does, until its leases run out."""
+        if token.startswith(NAMED):
+            return True
         with self._mutex:
             if self._mine is not None and self._mine[0] == token:
                 return True
@@ -297,7 +305,7 @@ class Owners:
 
     def forget(self) -> None:
         """Starts anew in a forked child: it owns nothing, its parent lives on."""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._mine = None
         self._others = {}
 

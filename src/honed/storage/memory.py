@@ -8,7 +8,7 @@ are built once for each change and shared by all who read them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import is_
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from honed.errors import StorageError, StudyNotFound, TrialNotFound
 from honed.records import EMPTY, Delta, Draft, Report, State, StudyRecord, TrialRecord, Update
 from honed.storage import rules
 from honed.storage.base import LEASE_SECONDS
+from honed.storage.restoring import check_trials, name_taken
 
 
 class _Owner:
@@ -81,11 +82,12 @@ class _Study:
 class _Data:
     """What all owners of one memory storage share."""
 
-    __slots__ = ("lock", "names", "studies")
+    __slots__ = ("lock", "names", "owners", "studies")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.studies: dict[int, _Study] = {}
+        self.owners: dict[str, _Owner] = {}  # those with a name
         self.names: list[str] = []  # of all studies there ever were; the id is the position, from 1
 
 
@@ -95,12 +97,17 @@ class MemoryStorage:
     Args:
         clock: what leases run by.
         beside: a storage whose data this one shares, as another owner.
+        owner: a name for this owner: the same name beside the same data is the same owner.
     """
 
-    def __init__(self, *, clock: Clock = SYSTEM_CLOCK, beside: MemoryStorage | None = None) -> None:
+    def __init__(
+        self, *, clock: Clock = SYSTEM_CLOCK, beside: MemoryStorage | None = None, owner: str | None = None
+    ) -> None:
         self._clock = clock
         self._data: _Data = _Data() if beside is None else beside._data
-        self._owner = _Owner()
+        self._name = owner
+        self._owner = _Owner() if owner is None else self._data.owners.setdefault(owner, _Owner())
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"MemoryStorage({len(self._data.studies)} studies)"
@@ -234,15 +241,37 @@ class MemoryStorage:
             )
 
     def close(self) -> None:
-        self._owner.closed = True
+        if not self._is_closed:
+            self._owner.closed = True
+            self._data.owners.pop(self._name or "", None)
+        self.detach()
+
+    def detach(self) -> None:
+        """Closes this object; an owner with a name holds its trials on, until their leases run out."""
+        self._is_closed = True
+
+    def restore(self, record: StudyRecord, trials: Sequence[TrialRecord]) -> StudyRecord:
+        """Writes a study as another storage has it, as ``SQLiteStorage.restore`` does."""
+        check_trials(record, trials)
+        with self._data.lock:
+            self._check_open()
+            if record.name in [study.record.name for study in self._data.studies.values()]:
+                raise ValueError(name_taken(record.name, "memory"))
+            self._data.names.append(record.name)
+            study = _Study(replace(rules.checked_study(record), id=len(self._data.names), revision=0))
+            self._data.studies[study.record.id] = study
+            for each in trials:
+                _restore_trial(study, each)
+            study.trials.sort(key=lambda trial: trial.record.number)
+            return _shown_study(study)
 
     def _check_open(self) -> None:
-        if self._owner.closed:
+        if self._is_closed:
             raise StorageError("This storage is closed; open it again to use it.")
 
     def _study(self, study: int) -> _Study:
         found = self._data.studies.get(study)
-        if self._owner.closed or found is None:
+        if self._is_closed or found is None:
             self._check_open()
             names = self._data.names
             name = names[study - 1] if 1 <= study <= len(names) else rules.NO_NAME.format(study)
@@ -306,6 +335,24 @@ def _write_study(study: _Study, update: Update) -> None:
     )
     study.log.append(_Change(None, True, ()))
     study.changed = len(study.log)
+
+
+def _restore_trial(study: _Study, record: TrialRecord) -> None:
+    kept = replace(
+        record.with_reports(()),
+        params=rules.view(record.params),
+        domains=study.domains(record.domains),
+        note=rules.view(record.note),
+        attributes=rules.view(record.attributes),
+    )
+    trial = _Trial(kept, is_flat=rules.is_flat(kept.note) and rules.is_flat(kept.attributes))
+    steps = rules.plain_steps({report.step: report.values for report in record.reports})
+    _keep_reports(trial, steps)
+    study.trials.append(trial)
+    study.counted += rules.counts(record.state, record.attempt)
+    if record.state is State.RUNNING:
+        study.running[record.number] = trial
+    study.log.append(_Change(record.number, True, tuple(steps)))
 
 
 def _shown(trial: _Trial) -> TrialRecord:

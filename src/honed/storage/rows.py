@@ -1,4 +1,4 @@
-"""Rows of an SQLite storage to records and back.
+"""Rows of a database to records and back.
 
 Decoding is the larger half of reading a long study, so it shares what it can: trials that asked with the same domains
 get one mapping, and empty notes are one object.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import is_
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from honed.domains import Domain, domain_from_json
 from honed.errors import StorageDamaged
@@ -64,19 +64,51 @@ def _id_list(text: str) -> list[int]:
         raise damaged("A trial", error) from error
 
 
+class DomainRows(Protocol):
+    """The table of domains in one dialect; ``domain`` is JSON."""
+
+    def stored(self, connection: Any, study: int, name: str, domain: str) -> tuple[int, bool]:
+        """The id of a domain, which is added if need be; and whether it was there before."""
+        ...
+
+    def listed(self, connection: Any, study: int, least: int) -> Iterable[tuple[int, str, str]]:
+        """Id, name and domain of all with at least that id."""
+        ...
+
+
+class SQLiteDomains:
+    """The table of domains in a file."""
+
+    def stored(self, connection: sqlite3.Connection, study: int, name: str, domain: str) -> tuple[int, bool]:
+        """The id of a domain, and whether it was there before."""
+        row = (study, name, domain)
+        sql = "SELECT id FROM domains WHERE study = ? AND name = ? AND domain = ?"
+        found = connection.execute(sql, row).fetchone()
+        if found is not None:
+            return found[0], True
+        cursor = connection.execute("INSERT INTO domains (study, name, domain) VALUES (?, ?, ?)", row)
+        return cursor.lastrowid or 0, False
+
+    def listed(self, connection: sqlite3.Connection, study: int, least: int) -> list[tuple[int, str, str]]:
+        """Id, name and domain of all with at least that id."""
+        sql = "SELECT id, name, domain FROM domains WHERE study = ? AND id >= ?"
+        return connection.execute(sql, (study, least)).fetchall()
+
+
 class DomainTable:
-    """The domains of a file.
+    """The domains of a storage.
 
     A trial's row has their ids, ``3,4,7``; the records of all trials with these ids have one mapping.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: DomainRows | None = None) -> None:
+        self._rows = rows or SQLiteDomains()
         self._ids: dict[tuple[int, str, Domain], int] = {}
         self._domains: dict[int, tuple[str, Domain]] = {}
         self._mappings: dict[str, Mapping[str, Domain]] = {"": EMPTY}
         self._last: tuple[int, tuple[str, ...], tuple[Domain, ...], str] = (0, (), (), "")
 
-    def ids(self, connection: sqlite3.Connection, study: int, domains: Mapping[str, Domain]) -> str:
+    def ids(self, connection: Any, study: int, domains: Mapping[str, Domain]) -> str:
         """The ids of these domains as text; unknown ones are added to the table."""
         if not domains:
             return ""
@@ -96,16 +128,12 @@ class DomainTable:
             self._last = (study, names, values, text)
         return text
 
-    def _stored(self, connection: sqlite3.Connection, study: int, name: str, domain: Domain) -> tuple[int, bool]:
+    def _stored(self, connection: Any, study: int, name: str, domain: Domain) -> tuple[int, bool]:
         """The id of a domain, and whether it was there before: only then no rollback can take it away."""
-        row = (study, name, to_json(domain.to_json()))
-        sql = "SELECT id FROM domains WHERE study = ? AND name = ? AND domain = ?"
-        found = connection.execute(sql, row).fetchone()
-        if found is not None:
-            self._ids[study, name, domain] = found[0]
-            return found[0], True
-        cursor = connection.execute("INSERT INTO domains (study, name, domain) VALUES (?, ?, ?)", row)
-        return cursor.lastrowid or 0, False
+        number, was_there = self._rows.stored(connection, study, name, to_json(domain.to_json()))
+        if was_there:
+            self._ids[study, name, domain] = number
+        return number, was_there
 
     def mapping_of(self, text: str, domains: Mapping[str, Domain]) -> Mapping[str, Domain]:
         """The shared mapping for domains whose ids are committed."""
@@ -114,16 +142,15 @@ class DomainTable:
                 self._domains.setdefault(number, (name, stored_domain(domain)))
         return self.mapping(text)
 
-    def load(self, connection: sqlite3.Connection, study: int, texts: Iterable[str]) -> None:
+    def load(self, connection: Any, study: int, texts: Iterable[str]) -> None:
         """Reads the domains that these texts stand for, where they are not known yet."""
         known = self._domains
         new = set(texts).difference(self._mappings)
         missing = {number for text in new for number in _id_list(text) if number not in known}
         if not missing:
             return
-        sql = "SELECT id, name, domain FROM domains WHERE study = ? AND id >= ?"
         try:
-            for number, name, domain in connection.execute(sql, (study, min(missing))).fetchall():
+            for number, name, domain in self._rows.listed(connection, study, min(missing)):
                 known.setdefault(number, (name, domain_from_json(from_json(domain))))
         except WRONG as error:
             raise damaged("A domain", error) from error

@@ -69,6 +69,8 @@ def text(name: str, value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError(f"{name}={value!r} has characters that no text encoding knows; use another name") from None
+    if "\0" in value:
+        raise ValueError(f"{name}={value!r} has a NUL character, which no database keeps; use another name")
     return value
 
 
@@ -78,8 +80,8 @@ def whole(value: int | None) -> int | None:
 
 
 def readable(message: str | None) -> str | None:
-    """A message as any encoding can keep it: tracebacks may hold undecodable file names."""
-    return None if message is None else message.encode("utf-8", "backslashreplace").decode()
+    """A message as any database can keep it: tracebacks may hold undecodable file names and NUL characters."""
+    return None if message is None else message.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def floats(values: Iterable[float] | None) -> tuple[float, ...] | None:

@@ -167,7 +167,7 @@ def prepare(
         connection.execute("BEGIN IMMEDIATE")
         try:
             migrations[number](connection)
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('honed', ?)", (_honed_version(),))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('honed', ?)", (honed_version(),))
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={number + 1}")
             connection.execute("COMMIT")
@@ -188,9 +188,14 @@ def too_new(
         writer = connection.execute("SELECT value FROM meta WHERE key = 'honed'").fetchone()[0]
     except (sqlite3.Error, TypeError):
         writer = "?"
+    return newer(shown, writer, version, known, can_read=can_read)
+
+
+def newer(shown: str, writer: str, version: int, known: int, *, can_read: bool) -> StorageTooNew:
+    """The error for a storage that another version has written."""
     reading = " Reading still works: open it with read_only=True." if can_read else ""
     return StorageTooNew(
-        f"{shown}: written by honed {writer} (schema {version}); this is {_honed_version()} (schema {known}). "
+        f"{shown}: written by honed {writer} (schema {version}); this is {honed_version()} (schema {known}). "
         f"Upgrade with: pip install -U honed.{reading}"
     )
 
@@ -218,7 +223,8 @@ def _copy(connection: sqlite3.Connection, path: Path) -> None:
         copy.close()
 
 
-def _honed_version() -> str:
+def honed_version() -> str:
+    """The version of this honed."""
     from importlib import metadata
 
     try:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any, Literal
 
 from honed.clock import SYSTEM_CLOCK, Clock, boot_id
-from honed.errors import StaleLease, StudyNotFound, TrialNotFound
+from honed.errors import StaleLease, StorageError, StudyNotFound, TrialNotFound
 from honed.records import Delta, Draft, State, StudyRecord, TrialRecord, Update
-from honed.storage import filesystem, rows, rules
+from honed.storage import checking, filesystem, restoring, rows, rules
 from honed.storage.base import LEASE_SECONDS
 from honed.storage.connections import Connections
 from honed.storage.locks import LOCK_SECONDS, Owners
+from honed.storage.named import NamedOwner
 
 Durability = Literal["full", "fast"]
 
@@ -41,6 +42,8 @@ class SQLiteStorage:
         read_only: for looking; nothing is written, and no writer waits.
         lock_seconds: the longest wait for the write lock.
         clock: what leases run by.
+        owner: a name for this owner, in which other processes may speak later: its trials are held until their leases run
+            out, whether or not this process lives, and the same name opened again is the same owner.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class SQLiteStorage:
         read_only: bool = False,
         lock_seconds: float = LOCK_SECONDS,
         clock: Clock = SYSTEM_CLOCK,
+        owner: str | None = None,
     ) -> None:
         if durability not in ("full", "fast"):
             raise ValueError(f"durability={durability!r} is unknown; use 'full' or 'fast'")
@@ -59,9 +63,12 @@ class SQLiteStorage:
         filesystem.check_place(self.path, self.shown, read_only=read_only)
         if not read_only:
             filesystem.check_local(self.path, self.shown)
+        self.durability = durability
         self._is_durable = durability == "full"
         self._clock = clock
-        self._owners = Owners(self.path.with_name(self.path.name + "-workers"), may_clean=not read_only)
+        folder = self.path.with_name(self.path.name + "-workers")
+        self._owners = Owners(folder, may_clean=not read_only, name=owner)
+        self._named = None if owner is None or read_only else NamedOwner(self._owners.token())
         self._my_owner: tuple[str, int] = ("", 0)  # this object's token, and its id in the file
         self._known_owners: dict[int, tuple[str, str]] = {}  # id -> token and boot
         self._names: dict[int, str] = {}
@@ -70,6 +77,7 @@ class SQLiteStorage:
         self._read_only = read_only
         try:
             self._connections.prepare()
+            self._take_up()
         except BaseException:
             self._connections.close()
             raise
@@ -79,7 +87,7 @@ class SQLiteStorage:
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # half made, or at the end of the interpreter
-            self.close()
+            self.detach()
 
     # ------------------------------------------------------------------------------------------------------ studies
 
@@ -97,6 +105,7 @@ class SQLiteStorage:
             is_new = connection.execute(sql, rows.study_row(draft, self._clock.now())).rowcount == 1
             if is_new:
                 connection.execute("INSERT INTO counters (study) SELECT id FROM studies WHERE name = ?", (draft.name,))
+                self._done(connection, True)
             found = connection.execute(f"{_STUDY} WHERE name = ?", (draft.name,)).fetchone()
         return self._study_record(found), is_new
 
@@ -111,6 +120,25 @@ class SQLiteStorage:
                 raise self._no_study(connection, study)
             for table in ("counters", "leases", "reports", "trials", "domains"):
                 connection.execute(f"DELETE FROM {table} WHERE study = ?", (study,))
+            self._done(connection, True)
+
+    def restore(self, record: StudyRecord, trials: Sequence[TrialRecord]) -> StudyRecord:
+        """Writes a study as another storage has it, with all its trials and their reports; gives its record here.
+
+        RUNNING trials come as lost ones. Revisions begin anew.
+
+        Raises:
+            ValueError: the name is taken, or the trials are not numbered from 0 without gaps.
+        """
+        restoring.check_trials(record, trials)
+        with self._connections.writing(durable=self._is_durable) as connection:
+            number = restoring.write_study(connection, self._domains, record, trials, self.shown)
+            found = connection.execute(f"{_STUDY} WHERE id = ?", (number,)).fetchone()
+        return self._study_record(found)
+
+    def check(self) -> list[str]:
+        """What is wrong with the file, one line each; empty when all is sound."""
+        return checking.problems(self._connections.reading)
 
     # ------------------------------------------------------------------------------------------------------- trials
 
@@ -138,6 +166,7 @@ class SQLiteStorage:
                 self._hold(connection, study, count, 1, owner)
             sql = "UPDATE counters SET revision = ?, trials = ?, counted = counted + ? WHERE study = ?"
             connection.execute(sql, (revision + 1, count + 1, does_count, study))
+            self._done(connection, count)
         self._my_owner = owner or self._my_owner
         return rules.new_record(count, draft, self._domains.mapping_of(domains, draft.domains), worker, now)
 
@@ -166,6 +195,7 @@ class SQLiteStorage:
             connection.execute(_COUNT, (adds, study))
             row = connection.execute(f"{_TRIAL} WHERE id = ?", (trial,)).fetchone()
             self._domains.load(connection, study, [row[1]])
+            self._done(connection, attempt + 1)
         self._my_owner = owner
         return rows.trial_record(row, self._domains)
 
@@ -206,6 +236,7 @@ class SQLiteStorage:
                 self._prolong(connection, study, number, attempt)
             if changes_record or steps:
                 connection.execute(_COUNT, (adds, study))
+            self._done(connection, True)
 
     def read(self, study: int, after: int = 0) -> Delta:
         found: Any = None
@@ -237,8 +268,50 @@ class SQLiteStorage:
         )
 
     def close(self) -> None:
+        if self._named is not None:
+            with contextlib.suppress(StorageError), self._connections.writing() as connection:
+                self._named.give_up(connection)
+        self.detach()
+
+    def detach(self) -> None:
+        """Closes all files; an owner with a name holds its trials on, until their leases run out."""
         self._owners.close()
         self._connections.close()
+
+    # -------------------------------------------------------------------------------------------------- named owners
+
+    def calling(self, number: int, oldest: int) -> contextlib.AbstractContextManager[None]:
+        """Keeps what the verb called inside has done, in the same transaction, for ``outcome``.
+
+        Args:
+            number: of this call, among all calls of this owner.
+            oldest: what calls before this one have done may be forgotten.
+        """
+        return contextlib.nullcontext() if self._named is None else self._named.calling(number, oldest)
+
+    def outcome(self, number: int) -> Any:
+        """What call ``number`` has done: ``add`` its trial's number, ``claim`` the attempt, others True; None: nothing."""
+        if self._named is None:
+            return None
+        with self._connections.reading() as connection:
+            return self._named.outcome(connection, number)
+
+    def _take_up(self) -> None:
+        """Finds the owner of this name again; what it held before a restart of the machine, it gets a new lease for."""
+        if self._named is None:
+            return
+        with self._connections.reading() as connection:
+            number, boot = self._named.find(connection)
+        if number is None:
+            return
+        if boot != boot_id():
+            with self._connections.writing() as connection:
+                self._named.go_on(connection, number, self._deadline())
+        self._my_owner = (self._named.token, number)
+
+    def _done(self, connection: sqlite3.Connection, outcome: Any) -> None:
+        if self._named is not None:
+            self._named.keep(connection, outcome)
 
     # ---------------------------------------------------------------------------------------- inside a transaction
 
@@ -311,6 +384,7 @@ class SQLiteStorage:
             connection.execute(sql, (rows.text_or_null(attributes), space, study))
             sql = "UPDATE counters SET revision = ?, changed = ? WHERE study = ?"
             connection.execute(sql, (revision, revision, study))
+            self._done(connection, True)
 
     # ------------------------------------------------------------------------------------------------------- leases
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 
 from honed.errors import StorageError
 from honed.storage.base import Storage
+from honed.storage.hiding import hidden
 from honed.storage.memory import MemoryStorage
 from honed.storage.sqlite import Durability, SQLiteStorage
 
@@ -77,12 +79,17 @@ def address(storage: Storage) -> str | None:
 
 
 def beside(storage: Storage) -> Path:
-    """The folder for the checkpoints of a storage's studies: ``honed.db-checkpoints``; a passing one for others.
+    """The folder for the checkpoints of a storage's studies: ``honed.db-checkpoints`` beside a file.
 
-    The folder of a storage that is no file goes when the process ends.
+    For a database or a server it is ``honed-checkpoints`` in the current folder, which several machines share only where they
+    share that folder. What lives in memory has one that goes when the process ends.
     """
     if isinstance(storage, SQLiteStorage):
         return storage.path.with_name(storage.path.name + "-checkpoints")
+    where = address(storage)
+    if where is not None:  # without login and token, which may be others elsewhere
+        place = where.partition("://")[2].rpartition("@")[2].partition("?")[0].strip("/")
+        return Path("honed-checkpoints").absolute() / (re.sub(r"[^\w.-]+", "-", place) or "local")
     folder = Path(tempfile.gettempdir()) / f"honed-{os.getpid()}-{secrets.token_hex(4)}-checkpoints"
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -98,11 +105,3 @@ def _path_of(url: str) -> str:
             '"/data/honed.db", a URL ("sqlite:///honed.db", "postgresql://user@host/database", "http://host:port"), or "memory".'
         )
     return str(Path(unquote(rest[1:])))
-
-
-def hidden(url: str) -> str:
-    """The URL without the password in it."""
-    kind, _, rest = url.partition("://")
-    login, at, place = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    return f"{kind}://{user}{':***' if colon else ''}{at}{place}"

@@ -151,7 +151,7 @@ class Reader:
 
     def _trial(self, sent: Mapping[str, Any], domains: Mapping[str, Domain]) -> TrialRecord:
         values, cause = sent["values"], sent["cause"]
-        changed = {
+        changed: Json = {
             "state": State(sent["state"]),
             "domains": domains,
             "values": None if values is None else tuple(values),
