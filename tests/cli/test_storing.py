@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from honed.records import StudyRecord
 from honed.storage import schema
 from honed.storage.sqlite import SQLiteStorage
+from honed.storage.url import open_storage
 from tests.fixtures.make_storage import FOLDER
 
 RELEASED = FOLDER / f"schema-{len(schema.MIGRATIONS)}.db"
@@ -117,3 +119,16 @@ def test_mistakes_get_one_line_and_make_no_file(folder: Path, arguments: list[st
     assert (done.returncode, said in done.stderr) == (code, True), (done.returncode, done.stderr)
     assert done.stderr.count("\n") == 1
     assert not (folder / "c.db").exists()
+
+
+def test_doctor_looks_at_a_server(wiped: str, tmp_path: Path) -> None:
+    with closing(open_storage(wiped)) as storage:
+        storage.create_study(StudyRecord(name="s"))
+    answer = honed(tmp_path, "doctor", "--storage", wiped)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "ok    server " in answer.stdout
+    assert "ok    integrity " in answer.stdout
+    gone = honed(tmp_path, "doctor", "--storage", "postgresql://nobody:secret@127.0.0.1:1/none?connect_timeout=1")
+    assert gone.returncode == 1
+    assert "WRONG server" in gone.stdout
+    assert "secret" not in gone.stdout + gone.stderr

@@ -75,8 +75,8 @@ def storage_option(command: Command) -> Command:
         envvar="HONED_STORAGE",
         default="honed.db",
         show_default=True,
-        metavar="FILE",
-        help="File that holds the studies (environment: HONED_STORAGE).",
+        metavar="FILE|URL",
+        help="File or URL that holds the studies (environment: HONED_STORAGE).",
     )(command)
 
 

@@ -22,7 +22,8 @@ from honed.opening import load_study
 from honed.records import State
 from honed.storage.base import Storage
 from honed.storage.filesystem import network_kind
-from honed.storage.url import open_storage
+from honed.storage.hiding import hidden
+from honed.storage.url import file_of, open_storage
 from honed.study import Study
 
 
@@ -59,14 +60,13 @@ class Check:
 @plain_errors
 def doctor(storage: str, as_json: bool) -> None:
     """Check a storage: file system, locks, disk, integrity, interrupted trials. Exit code 1 if something is wrong."""
-    path = Path(storage)
-    if not path.exists():
+    path = file_of(storage)
+    if path is not None and not path.exists():
         fail(f"{storage} does not exist; name another file with --storage", EXIT_NOT_FOUND)
-    checks = list(_checks(path, storage))
+    checks = list(_server_checks(storage) if path is None else _checks(path, storage))
     if as_json:
-        click.echo(
-            json.dumps({"storage": storage, "ok": all(c.ok for c in checks), "checks": list(map(asdict, checks))})
-        )
+        shown = hidden(storage) if path is None else storage
+        click.echo(json.dumps({"storage": shown, "ok": all(c.ok for c in checks), "checks": list(map(asdict, checks))}))
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
@@ -95,6 +95,30 @@ def _checks(path: Path, storage: str) -> Iterator[Check]:
     if os.access(path, os.W_OK):
         yield _lock_speed(storage)
     yield from _trials(opened)
+
+
+def _server_checks(storage: str) -> Iterator[Check]:
+    """The same for a storage behind a URL."""
+    yield Check("versions", True, f"Python {platform.python_version()}, {platform.system()}")
+    try:
+        opened = open_storage(storage, read_only=True)
+    except StorageError as error:
+        yield Check("server", False, str(error))
+        return
+    seconds = []
+    for _ in range(10):
+        begun = SYSTEM_CLOCK.monotonic()
+        studies = opened.studies()
+        seconds.append(SYSTEM_CLOCK.monotonic() - begun)
+    n = len(studies)
+    answered = f"{n} stud{'y' if n == 1 else 'ies'}, answers in {1e3 * statistics.median(seconds):.1f} ms"
+    yield Check("server", True, answered)
+    check = getattr(opened, "check", None)
+    if check is not None:
+        problems = check()
+        yield Check("integrity", not problems, "; ".join(problems) or "ok")
+    yield from _trials(opened)
+    opened.close()
 
 
 def _integrity(path: Path) -> Check:

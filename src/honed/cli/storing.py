@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import click
 
@@ -19,7 +18,7 @@ from honed.errors import StorageDamaged, StorageError
 from honed.storage.base import Storage
 from honed.storage.copying import backup, chosen, copy_studies
 from honed.storage.sqlite import SQLiteStorage
-from honed.storage.url import address, beside, describe, open_storage
+from honed.storage.url import address, beside, describe, file_of, open_storage
 
 
 @click.group()
@@ -87,7 +86,7 @@ def back_up(file: Path | None, force: bool, storage: str) -> None:
 @plain_errors
 def upgrade(storage: str) -> None:
     """Bring a storage of an older honed up to date; a file is copied first."""
-    path = _file(storage)
+    path = file_of(storage)
     if path is None:
         with _opened(storage) as found:
             if getattr(found, "restore", None) is None:
@@ -115,7 +114,7 @@ def upgrade(storage: str) -> None:
 @plain_errors
 def check(storage: str, as_json: bool) -> None:
     """Check every page and row of a storage. Exit code 1 if something is wrong."""
-    path = _file(storage)
+    path = file_of(storage)
     if path is not None and not path.exists():
         fail(f"{storage} does not exist; name another file with --storage", EXIT_NOT_FOUND)
     problems = _problems(storage)
@@ -154,13 +153,6 @@ def _renaming(text: str) -> tuple[str, str]:
     if not (sign and old and new):
         raise ValueError(f"--rename {text} must be OLD=NEW: the name in SOURCE, then that in TARGET")
     return old, new
-
-
-def _file(target: str) -> Path | None:
-    """The path of a file's storage; None for others."""
-    if "://" not in target or target.startswith("sqlite:"):
-        return Path(unquote(target.partition("://")[2].removeprefix("/")) if "://" in target else target)
-    return None
 
 
 def _schema(path: Path) -> int:

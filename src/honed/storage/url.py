@@ -59,6 +59,13 @@ def open_storage(target: Target = None, *, durability: Durability = "full", read
     return SQLiteStorage(place, durability=durability, read_only=read_only)
 
 
+def file_of(target: str) -> Path | None:
+    """The file that a target names; None where it is a server's URL."""
+    if "://" not in target:
+        return Path(target)
+    return Path(_path_of(target)) if target.startswith("sqlite") else None
+
+
 def describe(storage: Storage) -> str:
     """How messages call a storage: ``honed.db``, ``memory``."""
     if isinstance(storage, SQLiteStorage):
