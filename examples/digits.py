@@ -22,6 +22,7 @@ from honed.torch import evaluate, split, suggest_activation, suggest_optimizer, 
 parser = argparse.ArgumentParser(description="Tune a small neural network on handwritten digits.")
 parser.add_argument("--trials", type=int, default=120, help="trials of the study in total (default: 120)")
 parser.add_argument("--epochs", type=int, default=20, help="epochs of a full training (default: 20)")
+parser.add_argument("--workers", default="auto", help="processes that train side by side (default: one for each core)")
 parser.add_argument("--storage", help="file that keeps the study (default: honed.db in this folder)")
 parser.add_argument("--seed", type=int, default=1, help="of data split, search and trainings (default: 1)")
 args = parser.parse_args()
@@ -116,7 +117,8 @@ def main():
     if n_done >= n_trials:
         n_trials = n_done + 20
         print(f"The study has its {n_done} trials: 20 more.")
-    study.optimize(objective, n_trials=n_trials, scheduler="asha")
+    workers = args.workers if args.workers == "auto" else int(args.workers)
+    study.optimize(objective, n_trials=n_trials, scheduler="asha", workers=workers)
     final_test(study.best_trial)
 
 

@@ -93,7 +93,7 @@ def test_a_continuous_or_huge_grid_needs_a_number():
         (Float.near_one(0.9, 0.9999), lambda x: -np.log(1 - x)),
         (Float(-1, 0.9, log="near_one"), lambda x: -np.log(1 - x)),
     ],
-    ids=str,
+    ids=["linear", "log", "reverse", "near one", "near one from below 0"],
 )
 def test_draws_are_uniform_on_the_scale(domain: Float, scale):
     low, high = scale(domain.low), scale(domain.high)
