@@ -15,7 +15,9 @@ from typing import Any
 from honed.domains import Domain, Float, Int
 from honed.errors import StaleLease
 from honed.records import Draft, State, StudyRecord, TrialRecord, Update
+from honed.storage.base import Storage
 from honed.storage.sqlite import SQLiteStorage
+from honed.storage.url import open_storage
 
 DOMAINS: dict[str, Domain] = {"lr": Float(1e-5, 1, log=True), "layers": Int(1, 8)}
 
@@ -27,7 +29,7 @@ def processes() -> ForkServerContext:
     return context
 
 
-def add_one(storage: SQLiteStorage, study: int) -> TrialRecord:
+def add_one(storage: Storage, study: int) -> TrialRecord:
     params = {"lr": random.uniform(1e-5, 1), "layers": random.randint(1, 8)}
     trial = storage.add(study, Draft(params=params, domains=DOMAINS), worker=f"pid-{os.getpid()}")
     assert trial is not None
@@ -47,9 +49,9 @@ def storm(folder: Path, rounds: int, barrier: Barrier, answers: Any) -> None:
             answers.put((i, repr(error), False))
 
 
-def contend(path: Path, n_trials: int, n_reports: int, barrier: Barrier, answers: Any) -> None:
+def contend(target: str, n_trials: int, n_reports: int, barrier: Barrier, answers: Any) -> None:
     """Adds, reports and tells; answers with the longest time that one call took."""
-    storage = SQLiteStorage(path)
+    storage = open_storage(target)
     study = storage.create_study(StudyRecord(name="contention"))[0].id
     longest = 0.0
 
@@ -74,15 +76,18 @@ def contend(path: Path, n_trials: int, n_reports: int, barrier: Barrier, answers
         answers.put(repr(error))
 
 
-def poll(path: Path, stop: Event, answers: Any) -> None:
+def poll(target: str, stop: Event, answers: Any) -> None:
     """Reads ten times a second, as a dashboard does; answers with the number of reads."""
     try:
-        storage = SQLiteStorage(path, read_only=True)
-        study = storage.studies()[0].id
+        storage = open_storage(target, read_only=True)
+        study, revision, numbers = storage.studies()[0].id, 0, set[int]()
         for i in itertools.count(1):
-            delta = storage.read(study)
-            assert sorted(trial.number for trial in delta.trials) == list(range(len(delta.trials)))
+            delta = storage.read(study, revision)
+            revision = delta.revision
+            numbers.update(trial.number for trial in delta.trials)
+            assert numbers == set(range(len(numbers))), "a trial was committed before one with a smaller number"
             if stop.wait(0.1):
+                storage.close()
                 answers.put(i)
                 return
     except BaseException as error:
