@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 PINNED := -c constraints-dev.txt
+JOBS   ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,7 @@ demo: setup ## tune a small network on handwritten digits
 	@$(BIN)/python examples/digits.py $(ARGS)
 
 test: setup ## run the tests (make test ARGS="-k storage")
-	@$(BIN)/python -m pytest tests $(ARGS)
+	@$(BIN)/python -m pytest tests -n $(JOBS) --dist worksteal $(ARGS)
 
 check: setup ## lint, formatting, types
 	@$(BIN)/ruff check .

@@ -77,7 +77,7 @@ def _merge_one(link: Link, path: Path) -> bool:
         _notice(link, "warning", f"{path} holds no result that can be read ({error}); it is left where it is.")
         return False
     try:
-        link.storage.write(link.study.id, number, attempt, update)
+        _tell(link, number, attempt, update)
     except (StaleLease, TrialNotFound) as error:
         aside = path.with_suffix(".superseded")
         path.rename(aside)
@@ -91,6 +91,16 @@ def _merge_one(link: Link, path: Path) -> bool:
     path.unlink(missing_ok=True)
     _notice(link, "info", f"The result of trial {number}, kept in {path.name} while the storage was away, is merged.")
     return True
+
+
+def _tell(link: Link, number: int, attempt: int, update: Update) -> None:
+    try:
+        link.storage.write(link.study.id, number, attempt, update)
+    except ValueError:  # the trial was given back afterwards, and nobody has gone on with it
+        claimed = link.storage.claim(link.study.id, number, worker="kept result")
+        if claimed is None:
+            raise StaleLease(number, attempt) from None
+        link.storage.write(link.study.id, number, claimed.attempt, update)
 
 
 def _folders(link: Link) -> list[Path]:

@@ -192,6 +192,19 @@ def test_a_kept_result_of_a_trial_that_was_taken_over_is_put_aside(tmp_path: Pat
         assert [path.suffix for path in (tmp_path / "checkpoints").glob("honed-pending-*")] == [".superseded"]
 
 
+def test_a_kept_result_counts_though_the_trial_was_given_back_afterwards(tmp_path: Path) -> None:
+    """As when the tell fails, the storage comes back, and the run's end gives back all that it holds."""
+    with worker(tmp_path) as mine:
+        mine.ask()
+        attempt = mine.record().attempt
+        with outage(tmp_path), pytest.raises(StorageLocked):
+            mine.flow.tell(0, told(0.5))
+        mine.storage.write(mine.flow.study.id, 0, attempt, Update(state=State.WAITING))
+    with worker(tmp_path) as other:
+        assert merge(other.flow) == 1
+        assert (other.record().state, other.record().value) == (State.COMPLETE, 0.5)
+
+
 def test_files_of_other_studies_and_broken_ones_are_left_alone(tmp_path: Path) -> None:
     with worker(tmp_path) as mine:
         mine.ask()

@@ -17,11 +17,13 @@ from honed.storage.sqlite import SQLiteStorage
 
 PATIENCE = 60.0
 
+started: list[subprocess.Popen[str]] = []  # scripts that the present test has started
+
 
 def start(folder: Path, script: str, **environment: str) -> subprocess.Popen[str]:
     """Runs a script in a folder, as a user would."""
     (folder / "script.py").write_text(textwrap.dedent(script))
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "script.py"],
         cwd=folder,
         env={**os.environ, "HONED_PROGRESS": "plain", **environment},
@@ -29,12 +31,15 @@ def start(folder: Path, script: str, **environment: str) -> subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
     )
+    started.append(process)
+    return process
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a script."""
     try:
         out, err = process.communicate(timeout=PATIENCE)
+        started.remove(process)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()

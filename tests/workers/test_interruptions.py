@@ -119,7 +119,6 @@ def test_workers_whose_supervisor_was_killed_give_their_trainings_back(tmp_path:
     process = start(tmp_path, training(4, 2))
     until(lambda: len(lines(tmp_path / "steps")) >= 6)
     process.kill()
-    process.communicate()
     for pid in lines(tmp_path / "pids"):
         until(lambda pid=int(pid): not is_running(pid), "a worker was left behind")  # type: ignore[misc]
     assert {record.state for record in study(tmp_path).trials} == {State.WAITING}
@@ -129,13 +128,12 @@ def test_workers_whose_supervisor_was_killed_give_their_trainings_back(tmp_path:
 
 
 def test_six_scripts_share_one_study_and_three_die(tmp_path: Path) -> None:
-    scripts = [start(tmp_path, training(12, 1, n_steps=10)) for _ in range(6)]
-    until(lambda: len(set(lines(tmp_path / "pids"))) == 6)
-    for script in scripts[:3]:
+    scripts = {(script := start(tmp_path, training(12, 1, n_steps=10, pause=0.2))).pid: script for _ in range(6)}
+    until(lambda: len(set(lines(tmp_path / "pids"))) >= 4)
+    doomed = [scripts.pop(int(pid)) for pid in list(dict.fromkeys(lines(tmp_path / "pids")))[:3]]
+    for script in doomed:
         script.kill()
-    for script in scripts[:3]:
-        script.communicate()
-    results = [finish(script) for script in scripts[3:]]
+    results = [finish(script) for script in scripts.values()]
     assert [code for code, _, _ in results] == [0, 0, 0], results
     check_complete(tmp_path, 12, 10, repeats=True)
     joined = sum("Using an existing study with name 's'" in err for _, _, err in results)

@@ -255,7 +255,10 @@ def test_what_workers_print_comes_out_line_by_line(tmp_path: Path) -> None:
     )
     assert code == 0, err
     for number in range(4):
-        assert sum(line.endswith(f": hello from {number}") and line.startswith("worker ") for line in out.splitlines()) == 1
+        assert (
+            sum(line.endswith(f": hello from {number}") and line.startswith("worker ") for line in out.splitlines())
+            == 1
+        )
         assert f": warning from {number}" in err
 
 

@@ -47,7 +47,8 @@ def check_local(path: Path, shown: str) -> None:
         raise NetworkFileSystem(
             f"{shown} would lie on a network file system ({kind}), where SQLite's locks and shared memory do not work and "
             f"files get damaged. Ways out: a path on a local disk, such as {_writable(path.name)}, when all workers run "
-            "on this machine; or a PostgreSQL storage for many machines."
+            "on this machine; for many machines a PostgreSQL storage (postgresql://user@host/database), or `honed serve` on one "
+            "of them with a local disk."
         )
 
 
