@@ -99,7 +99,9 @@ def main() -> None:
     for name in sides:
         one, many = (statistics.median(measured[name, n]) for n in (1, options.workers))
         share = many / (options.workers * one)
-        lowest = min(b / (options.workers * a) for a, b in zip(measured[name, 1], measured[name, options.workers], strict=True))
+        lowest = min(
+            b / (options.workers * a) for a, b in zip(measured[name, 1], measured[name, options.workers], strict=True)
+        )
         print(
             f"{name:>8}: 1 worker {one:6.2f}, {options.workers} workers {many:7.2f}, "
             f"{100 * share:5.1f} % of {options.workers} times one (lowest round {100 * lowest:.1f} %)"

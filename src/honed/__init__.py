@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     from honed.fixed import FixedTrial
     from honed.opening import create_space, create_study, delete_study, load_study
     from honed.records import Report, State, TrialRecord
+    from honed.samplers.annealing import Annealing
+    from honed.samplers.cmaes import CMAES
+    from honed.samplers.evolution import DifferentialEvolution, RegularizedEvolution
+    from honed.samplers.gp import GP
     from honed.samplers.grid import Grid
+    from honed.samplers.nsga import NSGA2, NSGA3
     from honed.samplers.quasirandom import Halton, Sobol
     from honed.samplers.random import Random
+    from honed.samplers.tpe import TPE
     from honed.schedulers.additive import AdditiveHalving
     from honed.schedulers.asha import ASHA, ASHAStopping
     from honed.schedulers.full import Full
@@ -67,6 +73,14 @@ _HOME = {
     "Grid": "samplers.grid",
     "Sobol": "samplers.quasirandom",
     "Halton": "samplers.quasirandom",
+    "GP": "samplers.gp",
+    "TPE": "samplers.tpe",
+    "CMAES": "samplers.cmaes",
+    "DifferentialEvolution": "samplers.evolution",
+    "RegularizedEvolution": "samplers.evolution",
+    "Annealing": "samplers.annealing",
+    "NSGA2": "samplers.nsga",
+    "NSGA3": "samplers.nsga",
     "AdditiveHalving": "schedulers.additive",
     "ASHA": "schedulers.asha",
     "ASHAStopping": "schedulers.asha",
@@ -87,13 +101,20 @@ _HOME = {
 
 __all__ = [
     "ASHA",
+    "CMAES",
+    "GP",
+    "NSGA2",
+    "NSGA3",
     "PASHA",
     "PBT",
+    "TPE",
     "ASHAStopping",
     "AdditiveHalving",
+    "Annealing",
     "Bool",
     "Categorical",
     "Const",
+    "DifferentialEvolution",
     "Domain",
     "Fatal",
     "FixedTrial",
@@ -110,6 +131,7 @@ __all__ = [
     "Patience",
     "Percentile",
     "Random",
+    "RegularizedEvolution",
     "Report",
     "Sobol",
     "Space",

@@ -9,16 +9,35 @@ from dataclasses import dataclass
 
 from honed.errors import closest
 from honed.history import History
+from honed.samplers.annealing import Annealing
 from honed.samplers.base import Sampler
+from honed.samplers.cmaes import CMAES
 from honed.samplers.combine import Countable
+from honed.samplers.evolution import DifferentialEvolution, RegularizedEvolution
+from honed.samplers.gp import GP
 from honed.samplers.grid import Grid
+from honed.samplers.nsga import NSGA2, NSGA3
 from honed.samplers.quasirandom import Halton, Sobol
 from honed.samplers.random import Random
+from honed.samplers.tpe import TPE
 from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
 from honed.space import Space
 
-SAMPLERS = {"random": Random, "grid": Grid, "sobol": Sobol, "halton": Halton}
+SAMPLERS = {
+    "random": Random,
+    "grid": Grid,
+    "sobol": Sobol,
+    "halton": Halton,
+    "gp": GP,
+    "tpe": TPE,
+    "cmaes": CMAES,
+    "de": DifferentialEvolution,
+    "annealing": Annealing,
+    "evolution": RegularizedEvolution,
+    "nsga2": NSGA2,
+    "nsga3": NSGA3,
+}
 """Samplers by name."""
 
 _FEW_TRIALS = 10

@@ -1,0 +1,282 @@
+"""Gaussian-process search: the most learned from each trial, where trials are dear and parameters mostly numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.algorithms.ensemble import Ensemble
+from honed.algorithms.feasibility import Survival
+from honed.algorithms.optimize_acquisition import Region, maximise
+from honed.algorithms.sequences import sobol
+from honed.algorithms.trust_region import box
+from honed.algorithms.warps import is_constant
+from honed.domains import Scalar
+from honed.history import History
+from honed.records import Suggestion
+from honed.samplers.base import Stream
+from honed.samplers.points import dimensions, point
+from honed.samplers.surrogate import LEAST_DATA, Data, Model, data_of, model_of, remembered
+from honed.space import Space
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_MOST_BELIEVED, _MOST_DRAWN = 8, 16
+_PERTURBED, _LEADERS = 100, 5
+_N_STARTS, _RESCORED = 10, 64
+_KEPT = 256
+_LEAST_GAIN = float(np.log(1e-4))  # an improvement below this is not worth a failure
+_ALONE = 256  # candidates for a parameter that is asked for alone
+
+
+@dataclass(frozen=True, slots=True)
+class GP:
+    """Bayesian optimisation with Gaussian processes: best up to some 250 trials, 20 parameters and 32 workers.
+
+    Losses and inputs are warped as the data ask for, hyperparameters are averaged over while data are few, categories and
+    conditions are part of the model, configurations that fail are avoided. The mathematics and its papers are in
+    ``honed.algorithms``: ``ensemble``, ``kernels``, ``warps``, ``acquisition``, ``feasibility``, ``trust_region``.
+
+    Args:
+        n_startup: trials with a value before the model is asked; by default twice the parameters, from 5 to 10, and at most
+            a quarter of the study's trials.
+        deterministic: the objective has no noise: the same params give the same value.
+        n_candidates: points that are scored before the best are refined.
+        random_every: every so many trials one is not the model's, as insurance against a model that is wrong; 0: none.
+    """
+
+    n_startup: int | None = None
+    deterministic: bool = False
+    n_candidates: int = 2048
+    random_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_startup", 0), ("n_candidates", 1), ("random_every", 0)):
+            value = getattr(self, name)
+            if value is None and name == "n_startup":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"GP: {name}={value!r} must be a whole number")
+            if value < least:
+                raise ValueError(f"GP: {name}={value} must be at least {least}")
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
+        data = data_of(history, rng)
+        is_whole = not given and space.domains.keys() == history.space.domains.keys()
+        if len(data.y) < self._n_startup(history) or is_constant(data.y) or (is_whole and self._is_random(rng)):
+            return Suggestion(_quasi_random(history, space, rng, given))
+        domains = {**history.space.domains, **space.domains}
+        model = model_of(history, data, domains, 1e-6 if self.deterministic else None)
+        free = [name for name in model.coordinates.domains if name in space]
+        if not free:
+            return Suggestion(_quasi_random(history, space, rng, given))
+        if is_whole:
+            ranked = remembered(
+                ("ranked", model.key, rng.seed, rng.number, data.pending_key),
+                lambda: _ranked(self, model, history, data, Stream(rng.seed, rng.number)),
+            )
+            if rng.round >= len(ranked):
+                return Suggestion(_quasi_random(history, space, rng, given))
+            chosen = model.coordinates.params(ranked[rng.round], free)
+        else:
+            chosen = _completed(model, history, data, space, rng, given, free)
+        return Suggestion(_with_the_rest(chosen, model, space, rng))
+
+    def _n_startup(self, history: History) -> int:
+        if self.n_startup is not None:
+            return max(self.n_startup, LEAST_DATA)
+        most = 10 if history.max_trials is None else min(10, max(5, history.max_trials // 4))
+        return min(max(5, 2 * len(history.space)), most)
+
+    def _is_random(self, rng: Stream) -> bool:
+        return bool(self.random_every) and rng.number % self.random_every == self.random_every - 1
+
+
+def _ensemble(model: Model, data: Data, rng: Stream, *, is_quick: bool) -> Ensemble:
+    hyper = model.hyper.without_draws() if is_quick else model.hyper
+    pending = np.array([model.coordinates.row(params) for params in data.pending]).reshape(-1, model.xs.shape[1])
+    if len(pending) <= _MOST_BELIEVED:
+        return Ensemble.conditioned(hyper, model.xs, model.y, pending, None)
+    ensemble = Ensemble.conditioned(hyper, model.xs, model.y, pending[-_MOST_DRAWN:], rng.generator("fantasies"))
+    return ensemble.believing(pending[:-_MOST_DRAWN]) if len(pending) > _MOST_DRAWN else ensemble
+
+
+# ------------------------------------------------------------------------------------------------------ suggestions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """The acquisition: log EI, and the log of the probability not to fail."""
+
+    ensemble: Ensemble
+    survival: Survival | None
+
+    @staticmethod
+    def of(model: Model, data: Data, rng: Stream, *, is_quick: bool = False) -> _Scores:
+        survival = None
+        ensemble = _ensemble(model, data, rng, is_quick=is_quick)
+        if len(model.failed):
+            xs = np.concatenate([model.xs, model.failed])
+            f = np.repeat([0.0, 1.0], [len(model.xs), len(model.failed)])
+            survival = Survival.fitted(model.hyper.kernel, ensemble.main.theta[:-1], xs, f, xs.shape[1])
+        return _Scores(ensemble, survival)
+
+    def quick(self, xs: Floats) -> Floats:
+        return self._with_survival(self.ensemble.log_ei(xs, is_quick=True), xs)
+
+    def full(self, xs: Floats) -> Floats:
+        return self._with_survival(self.ensemble.log_ei(xs), xs)
+
+    def with_gradient(self, xs: Floats) -> tuple[Floats, Floats]:
+        value, gradient = self.ensemble.log_ei_and_gradient(xs)
+        if self.survival is None:
+            return value, gradient
+        log_p, slope = self.survival.log_probability_and_gradient(xs)
+        floored = np.logaddexp(value, _LEAST_GAIN)
+        gradient = np.exp(value - floored)[:, None] * gradient
+        return floored + self.survival.care * log_p, gradient + self.survival.care * slope
+
+    def _with_survival(self, value: Floats, xs: Floats) -> Floats:
+        if self.survival is None:
+            return value
+        return np.logaddexp(value, _LEAST_GAIN) + self.survival.care * self.survival.log_probability(xs)
+
+
+def _ranked(settings: GP, model: Model, history: History, data: Data, rng: Stream) -> Floats:
+    """Points [k, d], the best first, without those that were tried."""
+    scores, coordinates = _Scores.of(model, data, rng), model.coordinates
+    draw = rng.generator("candidates")
+    means = scores.ensemble.means(model.xs)
+    leaders = model.xs[np.argsort(means, kind="stable")[:_LEADERS]]
+    theta = scores.ensemble.main.theta
+    lengthscales = np.minimum(np.exp(theta[: model.xs.shape[1]]), 1.0)
+    low, high = coordinates.bounds()
+    if model.side is not None:
+        low, high = _boxed(model, leaders[0], theta, low, high)
+    region = coordinates.region(list(coordinates.domains), leaders[0], low, high)
+    candidates = _candidates(settings.n_candidates, model, region, leaders, lengthscales, draw)
+    quick = scores.quick(coordinates.canonical(candidates))
+    order = np.argsort(-quick, kind="stable")
+    starts = candidates[_starts(quick, order, draw)]
+    scales = np.array(
+        [0.0 if n else scale for n, scale in zip(coordinates.layout.n_choices, lengthscales, strict=True)]
+    )
+    climbed = maximise(scores.quick, scores.with_gradient, starts, region, scales)
+    points = np.concatenate([climbed, candidates[order[:_RESCORED]]])
+    values = scores.full(coordinates.canonical(points))
+    points = points[np.argsort(-values, kind="stable")]
+    points = np.concatenate([points, candidates[order[_RESCORED:_KEPT]]])
+    under_way = np.array([coordinates.row(params) for params in data.pending]).reshape(-1, points.shape[1])
+    return _untried(coordinates.canonical(points), np.concatenate([model.xs, under_way]))
+
+
+def _untried(points: Floats, tried: Floats) -> Floats:
+    """The points that are neither in ``tried`` nor twice, in their order."""
+    known = {row.tobytes() for row in np.round(tried, 9)}
+    kept = []
+    for i, row in enumerate(np.round(points, 9)):
+        if (text := row.tobytes()) not in known:
+            known.add(text)
+            kept.append(i)
+    return points[kept]
+
+
+def _boxed(model: Model, center: Floats, theta: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The bounds within the trust region; choices stay free."""
+    numbers = model.coordinates.layout.numbers
+    if not numbers or model.side is None:
+        return low, high
+    low, high = low.copy(), high.copy()
+    middle = np.where(np.isnan(center[numbers]), 0.5, np.clip(center[numbers], 0.0, 1.0))
+    low_box, high_box = box(middle, model.side, np.exp(theta[numbers]))
+    low[numbers], high[numbers] = np.maximum(low[numbers], low_box), np.minimum(high[numbers], high_box)
+    for j in numbers:  # never without a value
+        grid = model.coordinates.grids[j]
+        if grid is not None and not ((grid >= low[j]) & (grid <= high[j])).any():
+            low[j] = high[j] = grid[np.abs(grid - center[j]).argmin()] if center[j] == center[j] else grid[0]
+    return low, high
+
+
+def _candidates(
+    n: int, model: Model, region: Region, leaders: Floats, lengthscales: Floats, draw: np.random.Generator
+) -> Floats:
+    """Even points all over the region, the leaders, and steps from them along one or two coordinates."""
+    d = len(lengthscales)
+    even = model.coordinates.at(sobol(0, n, d, draw.integers(0, 2**32, d).tolist()))
+    numbers = model.coordinates.layout.numbers
+    if model.side is not None:
+        inside = region.low[numbers] + (region.high - region.low)[numbers] * even[:, numbers]
+        even[:, numbers] = inside
+        keep = draw.random((n, d)) >= min(1.0, 20.0 / d)
+        center = np.where(np.isnan(leaders[0]), even, leaders[0])
+        even = np.where(keep, center, even)
+    origin = leaders[np.arange(_PERTURBED) % len(leaders)]
+    fresh = model.coordinates.at(draw.random((_PERTURBED, d)))
+    origin = np.where(np.isnan(origin) | (origin < region.low) | (origin > region.high), fresh, origin)
+    sigma = np.array([0.3, 0.1, 0.03])[np.arange(_PERTURBED) % 3]
+    near = origin.copy()
+    is_category = np.array([n > 0 for n in model.coordinates.layout.n_choices])
+    for _ in range(2):
+        j = draw.integers(0, d, _PERTURBED)
+        rows = np.arange(_PERTURBED)
+        step = sigma * lengthscales[j] * draw.standard_normal(_PERTURBED)
+        near[rows, j] = np.where(is_category[j], fresh[rows, j], near[rows, j] + step)
+    points: Floats = np.concatenate([region.snapped(even), region.snapped(near), region.snapped(origin[:_LEADERS])])
+    return points
+
+
+def _starts(values: Floats, order: Ints, draw: np.random.Generator) -> Ints:
+    """The best candidate, and others by roulette: probable in proportion to their expected improvement."""
+    spread = max(float(values.std()), 1e-9)
+    noise = draw.gumbel(size=len(values))
+    roulette = np.argsort(-(values - values.max()) / min(spread, 1.0) - noise, kind="stable")
+    chosen = dict.fromkeys([*order[:2].tolist(), *roulette.tolist()[: 2 * _N_STARTS]])
+    return np.array(list(chosen)[:_N_STARTS])
+
+
+def _completed(
+    model: Model,
+    history: History,
+    data: Data,
+    space: Space,
+    rng: Stream,
+    given: Mapping[str, Scalar],
+    free: list[str],
+) -> dict[str, Scalar]:
+    """Values for what a trial asks for beside what it has: the best of some candidates, the rest as given.
+
+    What the trial has not asked for yet is taken from the best trial.
+    """
+    stream = Stream(rng.seed, rng.number)
+    scores, coordinates = _Scores.of(model, data, stream, is_quick=True), model.coordinates
+    leader = model.xs[int(np.argmin(scores.ensemble.means(model.xs)))]
+    held = np.where(np.isnan(given_row := coordinates.row(given)), leader, given_row)
+    draw = rng.generator("/".join(free))
+    xs = np.tile(held, (_ALONE, 1))
+    drawn = coordinates.at(draw.random((_ALONE, len(held))))
+    columns = [j for j, name in enumerate(coordinates.domains) if name in free]
+    xs[:, columns] = drawn[:, columns]
+    best = xs[int(np.argmax(scores.quick(xs)))]
+    return coordinates.params(best, free)
+
+
+def _with_the_rest(chosen: dict[str, Scalar], model: Model, space: Space, rng: Stream) -> dict[str, Scalar]:
+    """The chosen values, and draws for names that the model does not know; what is switched off is left out."""
+    params = {
+        name: chosen[name] if name in chosen else domain.decode(rng.uniform(name))
+        for name, domain in space.domains.items()
+        if name in chosen or name not in model.coordinates.domains
+    }
+    return space.active(params)
+
+
+def _quasi_random(history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    if rng.round or not len(space):
+        return space.active({name: domain.decode(rng.uniform(name)) for name, domain in space.domains.items()})
+    places = dict(dimensions(history, space, given))
+    units = point("sobol", rng.seed, rng.number, max(places.values()) + 1)
+    return space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()})
