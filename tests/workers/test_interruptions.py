@@ -176,5 +176,5 @@ def test_killed_and_terminated_workers_cost_no_result(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_killed_and_terminated_workers_for_five_minutes(tmp_path: Path) -> None:
-    kill_workers(tmp_path, training(900, 4, n_steps=10, pause=0.1), seconds=300, pause=2.0, seed=2)
-    check_told(tmp_path, 900)
+    kill_workers(tmp_path, training(600, 4, n_steps=10, pause=0.1), seconds=300, pause=2.0, seed=2)
+    check_told(tmp_path, 600)
