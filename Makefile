@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 PINNED := -c constraints-dev.txt
-JOBS   ?= 2
+JOBS   ?= 3
 ARGS   ?=
 
 .DEFAULT_GOAL := help
