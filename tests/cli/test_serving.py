@@ -16,7 +16,7 @@ import pytest
 from honed.records import StudyRecord
 from honed.storage.http import HTTPStorage
 from honed.storage.server import listening
-from tests.fixtures.make_storage import FOLDER
+from tests.storage.certificate import make_certificate
 
 
 class Process:
@@ -86,7 +86,8 @@ def test_other_machines_are_warned_about(tmp_path: Path) -> None:
     with serving(tmp_path, "--host", "0.0.0.0", n_lines=6) as process:
         assert process.lines[5].startswith("Warning: without --certificate and --key the token and all results cross")
         assert "ssh -N -L " in process.lines[5]
-    files = ("--certificate", str(FOLDER / "localhost.pem"), "--key", str(FOLDER / "localhost.key"))
+    pem, key = make_certificate(tmp_path)
+    files = ("--certificate", str(pem), "--key", str(key))
     with serving(tmp_path, "--host", "0.0.0.0", *files, n_lines=5) as process:
         assert process.exported("HONED_STORAGE").startswith("https://")
         assert process.exported("HONED_CA") == "localhost.pem"
@@ -106,8 +107,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["--no-token", "--host", "0.0.0.0"], 2, "--no-token with --host 0.0.0.0 would let everybody in"),
-        (["--certificate", str(FOLDER / "localhost.pem")], 2, "--certificate and --key belong together"),
-        (["--certificate", str(FOLDER / "localhost.key"), "--key", str(FOLDER / "localhost.key")], 3, "do not work"),
+        (["--certificate", "localhost.pem"], 2, "--certificate and --key belong together"),
+        (["--certificate", "localhost.key", "--key", "localhost.key"], 3, "do not work"),
         (["--token", "two words"], 2, "printable ASCII characters without spaces"),
         (["--storage", "http://127.0.0.1:9"], 3, "is behind a server already"),
         (["--storage", "none/x.db"], 3, "the folder"),
@@ -116,6 +117,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_get_one_line(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    make_certificate(tmp_path)
     done = refused(tmp_path, *arguments)
     assert (done.returncode, said in done.stderr) == (code, True), (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr

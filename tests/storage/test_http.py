@@ -29,6 +29,7 @@ from honed.storage.memory import MemoryStorage
 from honed.storage.server import listening, make_app, opener
 from honed.storage.sqlite import SQLiteStorage
 from honed.testing.storage_suite import ManualClock
+from tests.storage.certificate import make_certificate
 from tests.storage.served import TOKEN, Movable, Server, file_opener
 from tests.storage.test_state_machine import plain as comparable
 
@@ -712,7 +713,7 @@ def test_a_study_is_optimized_over_http(server: Server, tmp_path: Path, monkeypa
 
 
 def test_https_with_a_certificate_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate, key = ROOT / "tests/fixtures/localhost.pem", ROOT / "tests/fixtures/localhost.key"
+    certificate, key = make_certificate(tmp_path)
     options = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
     with Server(file_opener(tmp_path / "honed.db"), config=options) as server:
         url = f"https://localhost:{server.port}"
