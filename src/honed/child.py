@@ -29,12 +29,11 @@ from honed.records import Cause, StudyRecord, TrialRecord, Update, Wait
 from honed.search import connect
 from honed.storage.url import open_storage
 from honed.supervisor.job import Job, unpack
-from honed.supervisor.messages import decode, encode, event_message, position_message
+from honed.supervisor.messages import RECYCLED, decode, encode, event_message, position_message
 from honed.supervisor.parcel import error_text
 from honed.trial import Trial
 from honed.worker import run
 
-RECYCLED = "this process has done its share"
 _POSITIONS_SECONDS = 0.2
 
 

@@ -30,7 +30,7 @@ from honed.schedulers.named import named as scheduler_named
 from honed.space import Space
 from honed.storage.base import Storage
 from honed.storage.url import beside
-from honed.worker import Limits, OnError
+from honed.worker import GRACE_SECONDS, Limits, OnError
 
 BATCH_SIZE = 8
 """Trials that are proposed without a look at each other's results, with ``deterministic=True``."""
@@ -55,7 +55,7 @@ class Search:
     on_error: OnError = "smart"
     n_workers: int = 1
     batch: int | None = None
-    grace: float = 30.0
+    grace: float = GRACE_SECONDS
 
     def policy(self, announce: Listener) -> Policy:
         """Who decides for a history; an automatic choice is announced when it is made, and again when it changes.

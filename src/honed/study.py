@@ -29,7 +29,7 @@ from honed.storage.base import Storage
 from honed.storage.url import describe
 from honed.supervisor.settings import Workers, plan, trial_limits
 from honed.trial import Trial
-from honed.worker import POLL_SECONDS, Limits, Objective, OnError, run
+from honed.worker import GRACE_SECONDS, POLL_SECONDS, Limits, Objective, OnError, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class Study:
         trial_timeout: float | str | None = None,
         no_report_timeout: float | str | None = None,
         trial_memory: int | str | None = None,
-        grace: float | str = 30.0,
+        grace: float | str = GRACE_SECONDS,
         on_error: OnError = "smart",
         deterministic: bool | int = False,
         progress: str = "auto",

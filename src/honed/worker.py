@@ -90,7 +90,7 @@ def run(
     on_error: OnError = "smart",
     clock: Clock,
     listen: Listener,
-    grace: float = 30.0,
+    grace: float = GRACE_SECONDS,
 ) -> str:
     """Runs trials until a limit is reached; returns the reason in words.
 

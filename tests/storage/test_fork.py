@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from honed.storage.sqlite import SQLiteStorage
+from tests.storage.forks import CHILD_OUTLIVES_PARENT, forks_among_threads
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,34 +43,7 @@ cycle()
 storage.close()
 """
 
-FORKS_AMONG_THREADS = """
-stop = threading.Event()
-def work():
-    while not stop.is_set():
-        cycle()
-        storage.read(study)
-threads = [threading.Thread(target=work) for _ in range(3)]
-for thread in threads:
-    thread.start()
-for _ in range(30):
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(20)
-        cycle()
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-stop.set()
-for thread in threads:
-    thread.join()
-storage.close()
-"""
-
-CHILD_OUTLIVES_PARENT = """
-storage.add(study, Draft(), worker="parent")
-if os.fork() == 0:
-    print("ready", flush=True)
-time.sleep(60)  # the child as a data loader that nobody stopped
-"""
+FORKS_AMONG_THREADS = forks_among_threads(3, 30)
 
 
 def start(code: str, path: Path) -> subprocess.Popen[str]:

@@ -46,6 +46,12 @@ def storage(wiped: str) -> Iterator[PostgresStorage]:
 # ------------------------------------------------------------------------------------------------------------ opening
 
 
+def test_it_says_how_durable_it_is_so_that_worker_processes_open_it_alike(wiped: str, storage: PostgresStorage) -> None:
+    fast = PostgresStorage(wiped, durability="fast")
+    assert (storage.durability, fast.durability) == ("full", "fast")
+    fast.close()
+
+
 def test_what_is_wrong_with_an_address_is_said_in_one_line(postgres_server: Server) -> None:
     port = postgres_server.port
     for url, said, hint in (

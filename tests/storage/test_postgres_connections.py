@@ -26,6 +26,7 @@ from honed.errors import (
 from honed.records import Cause, Draft, State, StudyRecord, TrialRecord, Update
 from honed.storage.postgres import PostgresStorage
 from tests.storage.cutting_proxy import CuttingProxy
+from tests.storage.forks import CHILD_OUTLIVES_PARENT, forks_among_threads
 from tests.storage.postgres_server import Server, execute, running
 
 ROOT = Path(__file__).parents[2]
@@ -366,34 +367,7 @@ storage.write(study, held.number, 1, Update(state=State.COMPLETE, values=(1.0,))
 storage.close()
 """
 
-FORKS_AMONG_THREADS = """
-stop = threading.Event()
-def work():
-    while not stop.is_set():
-        cycle()
-        storage.read(study)
-threads = [threading.Thread(target=work) for _ in range(2)]
-for thread in threads:
-    thread.start()
-for _ in range(10):
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(20)
-        cycle()
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-stop.set()
-for thread in threads:
-    thread.join()
-storage.close()
-"""
-
-CHILD_OUTLIVES_PARENT = """
-storage.add(study, Draft(), worker="parent")
-if os.fork() == 0:
-    print("ready", flush=True)
-time.sleep(60)  # the child as a data loader that nobody stopped
-"""
+FORKS_AMONG_THREADS = forks_among_threads(2, 10)
 
 
 def start(code: str, url: str, study: int) -> subprocess.Popen[str]:

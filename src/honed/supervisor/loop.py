@@ -25,7 +25,7 @@ from honed.records import Cause, State, StudyRecord, TrialRecord, Update
 from honed.storage.base import Storage
 from honed.supervisor.crew import Crew, Member
 from honed.supervisor.ends import error_of, how_it_ended, kernel_kills
-from honed.supervisor.messages import Message, decode, move
+from honed.supervisor.messages import RECYCLED, Message, decode, move
 from honed.supervisor.settings import TrialLimits
 
 MOST_DEATHS = 9
@@ -37,7 +37,6 @@ KILL_SECONDS = 3.0
 """What a process has, to leave by itself, whose trial is over anyway."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
-RECYCLED = "this process has done its share"
 
 
 class Site:

@@ -17,6 +17,9 @@ from honed.storage.rules import to_json
 
 Message = dict[str, Any]
 
+RECYCLED = "this process has done its share"
+"""The reason of a worker that makes place for a fresh process."""
+
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """A message as bytes."""

@@ -82,6 +82,7 @@ class PostgresStorage:
         if not retry_seconds >= 0:
             raise ValueError(f"retry_seconds={retry_seconds!r} must be 0 or more")
         self.url = url
+        self.durability = durability
         self._is_durable = durability == "full"
         self._read_only = read_only
         self._clock: Clock = clock or SYSTEM_CLOCK
