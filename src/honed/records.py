@@ -85,6 +85,29 @@ VALUE = "value"
 """Name of the objective's metric where the user gave none."""
 
 
+CONSTRAINT = "constraint:"
+"""Attributes of a trial under this prefix are measured constraints: ``{"value": 23.1, "max": 20}``."""
+
+_MOST_EXCESS = 1e6  # what is farther beyond a limit is as bad
+
+
+def excess(limit: Mapping[str, float | None]) -> float:
+    """How far a measured value lies beyond its limits, relative to the limit (where that is not 0); 0 or less is allowed.
+
+    Args:
+        limit: ``value`` (None for NaN, which is as far beyond as can be), and ``max`` or ``min`` or both.
+    """
+    value, most, least = limit.get("value"), limit.get("max"), limit.get("min")
+    if value is None:
+        return _MOST_EXCESS
+    beyond = -_MOST_EXCESS
+    if most is not None:
+        beyond = max(beyond, value / (abs(most) or 1.0) - most / (abs(most) or 1.0))
+    if least is not None:
+        beyond = max(beyond, least / (abs(least) or 1.0) - value / (abs(least) or 1.0))
+    return min(beyond, _MOST_EXCESS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
     """A study as the storage keeps it.
@@ -173,6 +196,17 @@ class TrialRecord:
     def last_step(self) -> int | None:
         """The largest step reported so far."""
         return self.reports[-1].step if self.reports else None
+
+    @property
+    def excesses(self) -> dict[str, float]:
+        """How far each measured constraint lies beyond its limit; 0 or less is allowed (``excess``)."""
+        n = len(CONSTRAINT)
+        return {key[n:]: excess(limit) for key, limit in self.attributes.items() if key.startswith(CONSTRAINT)}
+
+    @property
+    def violation(self) -> float:
+        """The sum of what lies beyond the limits; 0 where all measured constraints hold."""
+        return sum(max(beyond, 0.0) for beyond in self.excesses.values()) if self.attributes else 0.0
 
     def with_reports(self, reports: tuple[Report, ...]) -> TrialRecord:
         """This record with other reports; histories do this for every flush, so it is quicker than ``replace``."""

@@ -6,7 +6,9 @@ fixed values in a test (``FixedTrial``).
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,10 +25,12 @@ from honed.domains import Bool, Categorical, Domain, Float, Int, Log, Ordinal, S
 from honed.errors import BadValue, NameReused, closest
 from honed.numbers import to_number
 from honed.progress import Position, Tracked, track
-from honed.records import VALUE
+from honed.records import CONSTRAINT, VALUE
 
 T = TypeVar("T")
 FrameLine = tuple[str, int]
+
+_LARGEST = sys.float_info.max
 
 
 class Trial:
@@ -349,6 +353,38 @@ class Trial:
         if step is None:
             step = self._step or max(self._reports, default=0)
         return self._backend.end_step(self._checked_step(step))
+
+    def constraint(self, *, max: float | None = None, min: float | None = None, **measured: Any) -> None:
+        """Tells what was measured of something that has a limit: ``trial.constraint(latency_ms=23.1, max=20)``.
+
+        Samplers learn where the limits hold; the best trial is the best one that keeps them all. Measured again, it replaces
+        what was measured before.
+
+        Args:
+            max: largest allowed value.
+            min: smallest allowed value.
+            **measured: name -> number.
+
+        Raises:
+            BadValue: something is not a number.
+            ValueError: no limit, no value, or ``min`` above ``max``.
+        """
+        bounds = (("max", max), ("min", min))
+        limits = {name: to_number(limit, f"constraint({name})") for name, limit in bounds if limit is not None}
+        if not measured:
+            raise ValueError("constraint: nothing was measured; write trial.constraint(latency_ms=23.1, max=20)")
+        if not limits or not all(map(math.isfinite, limits.values())):
+            raise ValueError(
+                f"constraint: {', '.join(measured)} needs a finite limit, max=... or min=...; got max={max!r}, min={min!r}"
+            )
+        if len(limits) == 2 and limits["min"] > limits["max"]:
+            raise ValueError(f"constraint: min={min!r} lies above max={max!r}; nothing could be allowed")
+        for name, value in measured.items():
+            number = to_number(value, f"constraint({name!r})")
+            kept = (
+                None if number != number else builtins.min(builtins.max(number, -_LARGEST), _LARGEST)
+            )  # JSON has no inf
+            self._backend.annotate(f"{CONSTRAINT}{name}", {"value": kept, **limits})
 
     def annotate(self, key: str, value: Any) -> None:
         """Keeps a JSON value with the trial: ``trial.annotate("n_weights", 12_345)``."""

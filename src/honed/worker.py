@@ -158,7 +158,7 @@ class _Loop:
         if self.clock.monotonic() >= self.deadline:
             return f"the time is up ({limits.timeout:g} s)"
         best = history.best
-        if best is not None and best.value is not None and limits.target is not None:
+        if best is not None and best.value is not None and not best.violation and limits.target is not None:
             is_minimised = history.study.directions[0] == "minimize"
             if best.value <= limits.target if is_minimised else best.value >= limits.target:
                 return f"the target {limits.target:g} is reached: trial {best.number} has {best.value:g}"

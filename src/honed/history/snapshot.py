@@ -172,7 +172,10 @@ class History:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The finished trial with the best value of the first objective; the older one of equals, never NaN."""
+        """The finished trial with the best value of the first objective; the older one of equals, never NaN.
+
+        Where constraints are measured, the best of those that keep them; while none does, the one that violates them least.
+        """
         return None if self._best < 0 else self._book.finished[self._best]
 
     @property
@@ -295,10 +298,12 @@ class _Book:
             return False
         if best < 0:
             return True
-        leader = self.finished[best].value
-        if leader is None or value == leader:
-            return record.number < self.finished[best].number
-        return (value < leader) is (self._signs[0] > 0)
+        leader = self.finished[best]
+        if record.violation != leader.violation:
+            return record.violation < leader.violation
+        if leader.value is None or value == leader.value:
+            return record.number < leader.number
+        return (value < leader.value) is (self._signs[0] > 0)
 
     def columns(self, space: Space, n: int) -> Columns:
         table = self._table

@@ -5,7 +5,7 @@ Rows are appended and never changed, so that the views of older snapshots stay a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,9 @@ class Columns:
         losses: [n, m] values turned so that smaller is better; NaN for failed trials.
         is_infeasible: [n] whether the configuration itself was to blame for a failure: it diverged, took too much memory or
             time, or cannot work. Bugs, lost workers and cancelled trials say nothing about a configuration.
+        constraints: names of the c constraints that trials have measured (``Trial.constraint``), in the order of their coming.
+        excesses: [n, c] how far a trial lies beyond each limit, relative to it; 0 or less is allowed, NaN was not measured.
+        violations: [n] sum of what lies beyond; 0 for trials that keep all limits they were measured against.
     """
 
     space: Space
@@ -47,6 +50,9 @@ class Columns:
     params: Floats
     losses: Floats
     is_infeasible: npt.NDArray[np.bool_]
+    constraints: tuple[str, ...]
+    excesses: Floats
+    violations: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,9 @@ class TrialTable:
         self._params: Floats = np.full((_FIRST_CAPACITY, len(space)), INACTIVE)
         self._losses: Floats = np.full((_FIRST_CAPACITY, len(signs)), np.nan)
         self._is_infeasible: npt.NDArray[np.bool_] = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
+        self._constraints: tuple[str, ...] = ()
+        self._excesses: Floats = np.full((_FIRST_CAPACITY, 0), np.nan)
+        self._violations: Floats = np.zeros(_FIRST_CAPACITY)
 
     def append(self, record: TrialRecord) -> None:
         """Adds the row of a finished trial."""
@@ -85,19 +94,35 @@ class TrialTable:
             self._params = np.concatenate([self._params, np.full_like(self._params, INACTIVE)])
             self._losses = np.concatenate([self._losses, np.full_like(self._losses, np.nan)])
             self._is_infeasible = np.concatenate([self._is_infeasible, np.zeros_like(self._is_infeasible)])
+            self._excesses = np.concatenate([self._excesses, np.full_like(self._excesses, np.nan)])
+            self._violations = np.concatenate([self._violations, np.zeros_like(self._violations)])
         self._is_infeasible[row] = record.state is State.FAILED and record.cause in INFEASIBLE
         self._numbers[row] = record.number
         self._states[row] = STATES.index(record.state)
         self._params[row] = coordinates(self.space, record.params)
         if record.values is not None and record.state is not State.FAILED:
             self._losses[row] = [sign * value for sign, value in zip(self._signs, record.values, strict=True)]
+        if record.attributes and (excesses := record.excesses):
+            self._measure(row, excesses)
         self.n += 1
+
+    def _measure(self, row: int, excesses: Mapping[str, float]) -> None:
+        """Enters the constraints of a row, with columns for those that no trial had before."""
+        fresh = tuple(name for name in excesses if name not in self._constraints)
+        if fresh:
+            self._constraints += fresh
+            empty = np.full((len(self._excesses), len(fresh)), np.nan)
+            self._excesses = np.concatenate([self._excesses, empty], axis=1)
+        for name, beyond in excesses.items():
+            self._excesses[row, self._constraints.index(name)] = beyond
+        self._violations[row] = sum(max(beyond, 0.0) for beyond in excesses.values())
 
     def with_space(self, space: Space, finished: Sequence[TrialRecord]) -> TrialTable:
         """The table for a changed space: only the columns of new or changed domains are encoded again."""
         table = TrialTable(space, self._signs)
         table.n, table._numbers, table._states, table._losses = self.n, self._numbers, self._states, self._losses
         table._is_infeasible = self._is_infeasible
+        table._constraints, table._excesses, table._violations = self._constraints, self._excesses, self._violations
         table._params = np.full((len(self._numbers), len(space)), INACTIVE)
         before = {name: i for i, name in enumerate(self.space.domains)}
         for i, (name, domain) in enumerate(space.domains.items()):
@@ -111,14 +136,21 @@ class TrialTable:
 
     def view(self, n: int) -> Columns:
         """The first ``n`` rows, not to be written."""
-        numbers, states = self._numbers[:n], self._states[:n]
-        params, losses = self._params[:n], self._losses[:n]
-        numbers.flags.writeable = states.flags.writeable = False
-        infeasible = self._is_infeasible[:n]
-        params.flags.writeable = losses.flags.writeable = infeasible.flags.writeable = False
-        return Columns(
-            space=self.space, numbers=numbers, states=states, params=params, losses=losses, is_infeasible=infeasible
+        columns = Columns(
+            space=self.space,
+            numbers=self._numbers[:n],
+            states=self._states[:n],
+            params=self._params[:n],
+            losses=self._losses[:n],
+            is_infeasible=self._is_infeasible[:n],
+            constraints=self._constraints,
+            excesses=self._excesses[:n],
+            violations=self._violations[:n],
         )
+        columns.numbers.flags.writeable = columns.states.flags.writeable = columns.params.flags.writeable = False
+        columns.losses.flags.writeable = columns.is_infeasible.flags.writeable = False
+        columns.excesses.flags.writeable = columns.violations.flags.writeable = False
+        return columns
 
 
 class CurveTable:
