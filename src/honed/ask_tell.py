@@ -117,13 +117,13 @@ class AskTell:
             n_trials: the study's total, over all workers and runs.
         """
         while True:
-            history = self.history if self._is_fresh else self.refresh()
+            history = self.history = (self.history if self._is_fresh else self.refresh()).limited(n_trials)
             self._is_fresh = False
             again = self._reclaim(history) or self._continue(history)
             if again is not None:
                 return again
             sampler, scheduler = self.policy(history)
-            move = scheduler.next(history.limited(n_trials))
+            move = scheduler.next(history)
             if isinstance(move, Start) and n_trials is not None and history.n_counted >= n_trials:
                 if self._may_resume(history):
                     return Wait("paused trials may go on when a running one has reported")

@@ -69,23 +69,10 @@ class Search:
             chosen = chosen if self.batch is None else _batched(chosen, self.batch)
             return lambda history: (chosen, scheduler)
         if self.batch is not None:  # the choice, too, may depend only on what every worker knows alike
-            chosen = _batched(Automatic(self.limits.n_trials), self.batch)
+            chosen = _batched(Automatic(self.limits.n_trials, 1, announce), self.batch)
             return lambda history: (chosen, scheduler)
-        memo: list[tuple[Space, Sampler]] = []
-        announced = ""
-
-        def policy(history: History) -> tuple[Sampler, Scheduler]:
-            nonlocal announced
-            if not memo or memo[0][0] is not history.space:
-                choice = choose(history.space, history, self.limits.n_trials, self.n_workers)
-                memo[:] = [(history.space, fit_for_use(choice.sampler))]
-                kind = type(choice.sampler).__name__
-                if len(history.space) and kind != announced:
-                    announced = kind
-                    announce(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
-            return memo[0][1], scheduler
-
-        return policy
+        automatic = Automatic(self.limits.n_trials, self.n_workers, announce)
+        return lambda history: (automatic.chosen(history), scheduler)
 
     def _scheduler(self) -> Scheduler:
         if not isinstance(self.scheduler, str):
@@ -100,19 +87,34 @@ class Search:
         return scheduler
 
 
-@dataclass(frozen=True, slots=True)
 class Automatic:
-    """The automatic choice as a sampler: made anew from each history that it is given.
+    """The automatic choice as a sampler: a function of each history that it is given, announced when it changes.
 
     Args:
         n_trials: the study's total.
+        n_workers: how many trials run at once.
+        announce: hears the reason.
     """
 
-    n_trials: int | None
+    def __init__(self, n_trials: int | None, n_workers: int, announce: Listener) -> None:
+        self._n_trials, self._n_workers, self._announce = n_trials, n_workers, announce
+        self._memo: tuple[Space, int, int | None, Sampler] | None = None  # what the latest choice was made for
+        self._announced = ""
+
+    def chosen(self, history: History) -> Sampler:
+        """The sampler for a history, fit for use."""
+        memo, n = self._memo, history.n_finished
+        if memo is None or memo[0] is not history.space or n < memo[1] or (memo[2] is not None and n >= memo[2]):
+            choice = choose(history.space, history, self._n_trials, self._n_workers)
+            self._memo = memo = (history.space, n, choice.until, fit_for_use(choice.sampler))
+            kind = type(choice.sampler).__name__
+            if len(history.space) and kind != self._announced:
+                self._announced = kind
+                self._announce(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
+        return memo[3]
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
-        choice = choose(history.space, history, self.n_trials, 1)
-        return fit_for_use(choice.sampler).suggest(history, space, rng, given)
+        return self.chosen(history).suggest(history, space, rng, given)
 
 
 def _sampler(sampler: str | Sampler) -> Sampler:

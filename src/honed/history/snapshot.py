@@ -33,7 +33,7 @@ class History:
     max_steps: int | None
     """The length of a full training: the largest number of steps that a trial has announced, or reached COMPLETE."""
     max_trials: int | None
-    """How many trials the study may have in all, where that is known (``limited``)."""
+    """How many trials the study may have in all, where that is known (``limited``); the snapshots that follow keep it."""
     _book: _Book
     _open: dict[int, TrialRecord]
     _counts: dict[State, int]
@@ -112,6 +112,7 @@ class History:
         space = book.joint(self.space, unfinished) if is_new else self.space
         study = self.study if delta.study is None else delta.study
         after = History(study, delta.revision, space, delta.lost, (book, unfinished, counts, best))
+        _set(after, "max_trials", self.max_trials)
         _set(after, "max_steps", longest(self.max_steps, [*delta.trials, *after.finished_since(self._n_finished)]))
         return after
 

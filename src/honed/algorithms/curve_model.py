@@ -1,0 +1,231 @@
+"""Gaussian process regression of learning curves: the most probable hyperparameters, conditioning, prediction.
+
+The largest posterior density is found by L-BFGS-B from one start, with analytic gradients (Rasmussen, Williams 2006, eq. 5.9).
+What is learned between two fits is one block of rows more of the Cholesky factor. New configurations share no curve
+with the data, so that their covariance is a product over trials, not over points. Notation: ``curve_kernels``.
+
+    z  [n]  values as the model sees them        K = LL'        alpha = K^-1 z
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.algorithms.curve_kernels import FLOOR, CurveKernel, Matrices, cross, matrix
+from honed.algorithms.gp import inverse_factor
+from honed.algorithms.kernels import matern, squared_distances
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_LEAST_VARIANCE = 1e-12
+_DRAWS_SEED = 14063896
+
+
+def energy(
+    kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats
+) -> tuple[float, Floats]:
+    """Minus the log posterior density of theta but for a constant, and its gradient."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    before, gradient = kernel.prior.energy(theta)
+    at = Matrices.at(kernel, theta, F, rows, u)
+    L, failed = dpotrf(at.K, lower=1, clean=1)
+    if failed:
+        return np.inf, gradient
+    K_inv, _ = dpotri(L, lower=1)
+    K_inv = np.tril(K_inv) + np.tril(K_inv, -1).T
+    alpha = K_inv @ z
+    value = 0.5 * float(z @ alpha) + float(np.log(np.diagonal(L)).sum()) + before
+    K_inv -= np.outer(alpha, alpha)
+    return value, gradient + at.pull(0.5 * K_inv)
+
+
+def fit(
+    kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start: Floats | None = None
+) -> Floats:
+    """The theta of the largest posterior density.
+
+    Args:
+        F: features of the trials that have points.
+        rows: sorted.
+        start: theta of an earlier fit; then a dozen iterations are enough.
+    """
+    from scipy.optimize import minimize
+
+    def objective(theta: Floats) -> tuple[float, Floats]:
+        return energy(kernel, theta, F, rows, u, z)
+
+    n_iterations, prior = 25 if start is None else 12, kernel.prior
+    begin = prior.start if start is None else start
+    options = {"maxiter": n_iterations, "maxfun": 2 * n_iterations, "ftol": 1e-6, "gtol": 1e-4}
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=prior.bounds(), options=options)
+    theta: Floats = found.x
+    return theta if np.isfinite(found.fun) else begin
+
+
+def laplace_draws(
+    kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats, n_draws: int
+) -> list[Floats]:
+    """Hyperparameters drawn from the normal approximation at their mode, the same for the same data.
+
+    The Hessian is that of differences of gradients; no direction is wider than the prior.
+    """
+    k, step, prior = len(theta), 1e-3, kernel.prior
+    H = np.empty((k, k))
+    for j in range(k):
+        shift = np.zeros(k)
+        shift[j] = step
+        up, down = (energy(kernel, theta + s * shift, F, rows, u, z)[1] for s in (1.0, -1.0))
+        H[j] = (up - down) / (2.0 * step)
+    values, vectors = np.linalg.eigh(prior.sd[:, None] * (0.5 * (H + H.T)) * prior.sd)
+    root = prior.sd[:, None] * vectors / np.sqrt(np.maximum(values, 1.0))
+    normals = np.random.default_rng(_DRAWS_SEED).standard_normal((-(-n_draws // 2), k))
+    normals = np.concatenate([normals, -normals])[:n_draws]  # in opposite pairs: their mean is the mode
+    low, high = np.array(prior.bounds()).T
+    return [np.clip(theta + root @ v, low, high) for v in normals]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePosterior:
+    """The process that has seen points of curves.
+
+    Attributes:
+        theta: hyperparameters.
+        G: [m, p] scaled features of all trials that points may belong to.
+        rows, u, z: [n] the points.
+        L_inv: [n, n] inverse of the Cholesky factor of K.
+        alpha: [n] K^-1 z.
+    """
+
+    kernel: CurveKernel
+    theta: Floats
+    G: Floats
+    rows: Ints
+    u: Floats
+    z: Floats
+    L_inv: Floats
+    alpha: Floats
+
+    @staticmethod
+    def conditioned(
+        kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats
+    ) -> CurvePosterior:
+        """The process with these hyperparameters after the points."""
+        L_inv = inverse_factor(matrix(kernel, theta, F, rows, u))
+        return CurvePosterior(kernel, theta, kernel.scaled(theta, F), rows, u, z, L_inv, L_inv.T @ (L_inv @ z))
+
+    @property
+    def noise(self) -> float:
+        """The variance of what is observed around the curve."""
+        return self.kernel.amplitudes(self.theta).noise + FLOOR
+
+    @property
+    def lengthscales(self) -> Floats:
+        """[D]."""
+        return np.asarray(np.exp(self.theta[: len(self.kernel.layout.n_choices)]))
+
+    def with_values(self, z: Floats) -> CurvePosterior:
+        """The same points with other values."""
+        return replace(self, z=z, alpha=self.L_inv.T @ (self.L_inv @ z))
+
+    def with_trials(self, F: Floats) -> CurvePosterior:
+        """The same points among more trials: the rows of F begin with those known before."""
+        return replace(self, G=self.kernel.scaled(self.theta, F))
+
+    def append(self, rows: Ints, u: Floats, z: Floats | None = None) -> CurvePosterior:
+        """The process that has seen more points: one more block of rows of the factor.
+
+        Args:
+            rows: among the trials known.
+            z: None believes the means, which leaves all means as they are and lowers the variances.
+        """
+        n, m = len(self.z), len(rows)
+        if not m:
+            return self
+        k, C = self._cross(rows, u), self._among(rows, u)
+        C.flat[:: m + 1] += self.noise
+        B = k @ self.L_inv.T  # the new rows of L, left of the new corner
+        corner = inverse_factor(C - B @ B.T)
+        L_inv = np.zeros((n + m, n + m))
+        L_inv[:n, :n], L_inv[n:, n:] = self.L_inv, corner
+        L_inv[n:, :n] = -corner @ (B @ self.L_inv)
+        values = np.concatenate([self.z, k @ self.alpha if z is None else z])
+        joined = (np.concatenate([self.rows, rows]), np.concatenate([self.u, u]))
+        return CurvePosterior(
+            self.kernel, self.theta, self.G, *joined, values, L_inv, L_inv.T @ (L_inv @ values)
+        )
+
+    def predict(self, rows: Ints, u: Floats) -> tuple[Floats, Floats]:
+        """Mean and variance [q] of curves at times, without noise.
+
+        Args:
+            rows: [q] among the trials known.
+        """
+        k = self._cross(rows, u)
+        V = k @ self.L_inv.T
+        variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
+        return k @ self.alpha, np.maximum(variance, _LEAST_VARIANCE)
+
+    def predict_joint(self, rows: Ints, u: Floats) -> tuple[Floats, Floats]:
+        """Mean [q] and covariance [q, q]."""
+        k = self._cross(rows, u)
+        V = k @ self.L_inv.T
+        return k @ self.alpha, self._among(rows, u) - V @ V.T
+
+    def predict_new(self, F: Floats, u: float) -> tuple[Floats, Floats]:
+        """Mean and variance [c] of new configurations at one time."""
+        K_x = matern(squared_distances(self.kernel.scaled(self.theta, F), self._used))[0]
+        by_trial, common, base = self._for_new(u)
+        V = K_x @ by_trial + common
+        mean = V @ base
+        variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
+        return mean, np.maximum(variance, _LEAST_VARIANCE)
+
+    def predict_new_with_pull(
+        self, F: Floats, u: float
+    ) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
+        """As ``predict_new``, and what turns derivatives by mean and variance into gradients [c, p] by F."""
+        G, used = self.kernel.scaled(self.theta, F), self._used
+        K_x, slopes = matern(squared_distances(G, used))
+        by_trial, common, base = self._for_new(u)
+        V = K_x @ by_trial + common
+        variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
+
+        def pull(by_mean: Floats, by_variance: Floats) -> Floats:
+            by_V = by_mean[:, None] * base - 2.0 * by_variance[:, None] * V
+            B = (by_V @ by_trial.T) * slopes
+            by_G = 2.0 * (B.sum(axis=1)[:, None] * G - B @ used)
+            return np.asarray(by_G / self.lengthscales[self.kernel.groups])
+
+        return V @ base, np.maximum(variance, _LEAST_VARIANCE), pull
+
+    @property
+    def _used(self) -> Floats:
+        """Scaled features of the trials that have points, [k, p]."""
+        return np.asarray(self.G[np.unique(self.rows)])
+
+    def _for_new(self, u: float) -> tuple[Floats, Floats, Floats]:
+        """V = K_x [c, k] by_trial [k, n] + common [n]; the mean is V base."""
+        s = self.kernel.amplitudes(self.theta)
+        K_t = matern(((self.u - u) / s.time) ** 2)[0]
+        _, place = np.unique(self.rows, return_inverse=True)
+        weights = np.zeros((int(place.max()) + 1, len(self.u)))
+        weights[place, np.arange(len(self.u))] = s.a + s.b * K_t
+        return weights @ self.L_inv.T, self.L_inv @ (s.e * K_t), self.L_inv @ self.z
+
+    def _cross(self, rows: Ints, u: Floats) -> Floats:
+        """[q, n] with the points."""
+        mine, place = np.unique(rows, return_inverse=True)
+        theirs, column = np.unique(self.rows, return_inverse=True)
+        K_x = matern(squared_distances(self.G[mine], self.G[theirs]))[0][np.ix_(place, column)]
+        return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - self.u, rows[:, None] == self.rows)
+
+    def _among(self, rows: Ints, u: Floats) -> Floats:
+        """[q, q] among new points, without noise."""
+        K_x = matern(squared_distances(self.G[rows], self.G[rows]))[0]
+        return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - u, rows[:, None] == rows)

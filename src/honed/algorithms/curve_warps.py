@@ -1,0 +1,82 @@
+"""Warps of the values of learning curves: what one Gaussian process fits, on smooth landscapes and on needles.
+
+lo is the best value so far, hi the .9 quantile over trials of each trial's best: what lies beyond hi says no more than that
+it is bad. *Log-gap* magnifies differences near the best and wins on smooth landscapes. *Rank-Gaussian* gives each value its
+normal quantile, with a line beyond the best; it wins where most configurations sit on a plateau or diverge. Both are
+standardised over the points.
+
+    y  [n]  values, smaller is better        bests  [m]  the best value of each trial        z  [n]  what the model sees
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+MEMBERS = ("log-gap", "rank")
+
+_GAP, _BEYOND = 0.3, 0.27  # log-gap: added to the gap, and how far a prediction may lie below the best
+_SLOPE = 2.0  # rank: of the line beyond the best
+
+
+@dataclass(frozen=True, slots=True)
+class CurveWarp:
+    """A warp fitted to values.
+
+    Attributes:
+        z: [n] the warped values.
+        apply: warps other values.
+    """
+
+    name: str
+    z: Floats
+    apply: Callable[[Floats], Floats]
+
+
+def curve_warps(y: Floats, bests: Floats) -> list[CurveWarp]:
+    """Both members; none where the values do not differ."""
+    lo, hi = float(y.min()), float(np.quantile(bests, 0.9))
+    least = 1e-12 * max(abs(lo), abs(hi), 1e-300)
+    if not hi - lo > least:
+        hi = float(y.max())
+    if not hi - lo > least or not np.isfinite(hi - lo):
+        return []
+    made = (("log-gap", _log_gap(lo, hi)), ("rank", _rank_gaussian(np.minimum(y, hi), lo, hi)))
+    return [_standardised(name, raw, y) for name, raw in made]
+
+
+def _standardised(name: str, raw: Callable[[Floats], Floats], y: Floats) -> CurveWarp:
+    g = raw(y)
+    mean, sd = float(g.mean()), max(float(g.std()), 1e-12)
+
+    def apply(v: Floats) -> Floats:
+        return (raw(v) - mean) / sd
+
+    return CurveWarp(name, (g - mean) / sd, apply)
+
+
+def _log_gap(lo: float, hi: float) -> Callable[[Floats], Floats]:
+    def raw(v: Floats) -> Floats:
+        gap = (np.minimum(v, hi) - lo) / (hi - lo)
+        return np.asarray(np.log(np.maximum(gap, -_BEYOND) + _GAP))
+
+    return raw
+
+
+def _rank_gaussian(y: Floats, lo: float, hi: float) -> Callable[[Floats], Floats]:
+    from scipy.special import ndtri
+
+    n = len(y)
+    values, counts = np.unique(y, return_counts=True)
+    q = (np.cumsum(counts) - 0.5 * counts) / n  # equals share the middle of their ranks
+
+    def raw(v: Floats) -> Floats:
+        rank = np.clip(np.interp(np.minimum(v, hi), values, q), 0.5 / n, 1.0 - 0.5 / n)
+        return np.asarray(ndtri(rank) + _SLOPE * np.minimum((v - lo) / (hi - lo), 0.0))
+
+    return raw
