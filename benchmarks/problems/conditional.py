@@ -135,14 +135,14 @@ NESTED = Space(
     n_trees=Int(10, 1000, log=True).when(model="trees"),
     max_depth=Int(1, 20).when(model="trees"),
     booster=Categorical(["forest", "gradient"]).when(model="trees"),
-    shrinkage=Float(1e-3, 1.0, log=True).when(model="trees", booster="gradient"),
-    subsample=Float(0.1, 1.0).when(model="trees", booster="gradient"),
+    shrinkage=Float(1e-3, 1.0, log=True).when(booster="gradient"),
+    subsample=Float(0.1, 1.0).when(booster="gradient"),
     lr=Float(1e-5, 1e-1, log=True).when(model="net"),
     head=Categorical(["pool", "attention"]).when(model="net"),
-    pool_size=Int(1, 8).when(model="net", head="pool"),
-    n_heads=Int(1, 16, log=True).when(model="net", head="attention"),
-    head_width=Int(8, 256, log=True).when(model="net", head="attention"),
-    temperature=Float(0.1, 10.0, log=True).when(model="net", head="attention"),
+    pool_size=Int(1, 8).when(head="pool"),
+    n_heads=Int(1, 16, log=True).when(head="attention"),
+    head_width=Int(8, 256, log=True).when(head="attention"),
+    temperature=Float(0.1, 10.0, log=True).when(head="attention"),
 )
 
 

@@ -54,16 +54,17 @@ _MOST_CMA_DIMENSIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Who decides, and why: ``reason`` is a sentence for the user.
-
-    Attributes:
-        until: with so many finished trials the choice is to be made again; None: it stays while the space does.
-    """
+    """Who decides, and why: ``reason`` is a sentence for the user."""
 
     sampler: Sampler
     scheduler: Scheduler
     reason: str
-    until: int | None = None
+
+
+def look(n_finished: int) -> int:
+    """How many finished trials the rules look at: 0, 1, 2, 4, 8, ... and 250 of them; in between a choice stays."""
+    latest = 1 << (n_finished.bit_length() - 1) if n_finished else 0
+    return max(latest, _MOST_PROCESS_TRIALS) if n_finished >= _MOST_PROCESS_TRIALS else latest
 
 
 def choose(space: Space, history: History, n_trials: int | None, n_workers: int) -> Choice:
@@ -102,13 +103,14 @@ class _Case:
     @staticmethod
     def of(space: Space, history: History, n_trials: int | None, n_workers: int) -> _Case:
         domains = {name: domain for name, domain in space.domains.items() if domain.n_values != 1}
+        seen = look(history.n_finished)
         choices = [name for name, d in domains.items() if isinstance(d, Categorical) and len(d.labels) > 2]
         return _Case(
             n=len(space),
             n_choices=len(choices),
-            n_conditional=len(domains.keys() & (space.conditions.keys() | _sometimes_missing(history))),
+            n_conditional=len(domains.keys() & (space.conditions.keys() | _sometimes_missing(history, seen))),
             n_objectives=len(history.study.directions),
-            n_finished=history.n_finished,
+            n_finished=seen,
             n_trials=n_trials,
             n_workers=n_workers,
             size=space.n_configurations(most=n_trials) if len(space) and n_trials is not None else None,
@@ -143,10 +145,10 @@ class _Case:
         return f"{self.n_choices} of {self.parameters} unordered choices"
 
 
-def _sometimes_missing(history: History) -> set[str]:
-    """Parameters that some trial did not ask for after another one had; a trial that failed may not have come to them."""
+def _sometimes_missing(history: History, n: int) -> set[str]:
+    """Parameters that one of the first ``n`` trials lacks and another before had; failed trials may not have come to it."""
     columns = history.columns
-    is_missing = np.isnan(columns.params[columns.states != STATES.index(State.FAILED)])
+    is_missing = np.isnan(columns.params[:n][columns.states[:n] != STATES.index(State.FAILED)])
     seen = np.logical_or.accumulate(~is_missing, axis=0)
     return {name for name, lacks in zip(columns.space.domains, (is_missing & seen).any(axis=0), strict=True) if lacks}
 
@@ -174,7 +176,7 @@ def _one(case: _Case) -> Choice:
         reason = f"{case.parameters}, {case.trials}: Gaussian process."
         if case.n_trials is None or case.n_trials > _MOST_PROCESS_TRIALS:
             reason = f"{case.parameters}, {case.trials}: Gaussian process for the first {_MOST_PROCESS_TRIALS}."
-        return Choice(GP(), Full(), reason, _MOST_PROCESS_TRIALS)
+        return Choice(GP(), Full(), reason)
     after = f"Trial {_MOST_PROCESS_TRIALS}: switching from Gaussian process to"
     if not case.n_choices and not case.n_conditional and 1 < case.n <= _MOST_CMA_DIMENSIONS:
         return Choice(CMAES(), Full(), f"{after} CMA-ES, started at the best tenth.")
@@ -189,12 +191,12 @@ def _several(case: _Case) -> Choice:
         return Choice(evolution, Full(), f"{objectives}: evolution ({name}) from trial {_MOST_PROCESS_TRIALS} on.")
     if case.n_workers > _MOST_PROCESS_WORKERS or not case.is_for_processes:
         reason = f"{objectives}, {case.what_is_hard}: TPE by Pareto rank."
-        return Choice(TPE(), Full(), reason, _MOST_PROCESS_TRIALS)
+        return Choice(TPE(), Full(), reason)
     if case.n_objectives > _MOST_FRONT_OBJECTIVES:
         how = "Gaussian processes on random mixtures of the objectives (ParEGO)"
     else:
         how = "Gaussian processes on the Pareto front"
-    return Choice(GP(), Full(), f"{objectives}: {how}.", _MOST_PROCESS_TRIALS)
+    return Choice(GP(), Full(), f"{objectives}: {how}.")
 
 
 def named(name: str) -> Sampler:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from honed.ask_tell import AskTell
-from honed.auto import choose, named
+from honed.auto import choose, look, named
 from honed.checkpoints.directory import DirectoryStore
 from honed.checkpoints.sizes import parse_size
 from honed.clock import SYSTEM_CLOCK
@@ -98,20 +98,20 @@ class Automatic:
 
     def __init__(self, n_trials: int | None, n_workers: int, announce: Listener) -> None:
         self._n_trials, self._n_workers, self._announce = n_trials, n_workers, announce
-        self._memo: tuple[Space, int, int | None, Sampler] | None = None  # what the latest choice was made for
+        self._memo: tuple[Space, int, Sampler] | None = None  # what the latest choice was made for
         self._announced = ""
 
     def chosen(self, history: History) -> Sampler:
         """The sampler for a history, fit for use."""
-        memo, n = self._memo, history.n_finished
-        if memo is None or memo[0] is not history.space or n < memo[1] or (memo[2] is not None and n >= memo[2]):
+        memo, seen = self._memo, look(history.n_finished)
+        if memo is None or memo[0] is not history.space or memo[1] != seen:
             choice = choose(history.space, history, self._n_trials, self._n_workers)
-            self._memo = memo = (history.space, n, choice.until, fit_for_use(choice.sampler))
+            self._memo = memo = (history.space, seen, fit_for_use(choice.sampler))
             kind = type(choice.sampler).__name__
             if len(history.space) and kind != self._announced:
                 self._announced = kind
                 self._announce(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
-        return memo[3]
+        return memo[2]
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
         return self.chosen(history).suggest(history, space, rng, given)

@@ -110,9 +110,9 @@ def test_a_condition_that_trials_show_counts_and_a_failed_or_older_trial_does_no
         return History.empty(StudyRecord(name="s")).extend(Delta(revision=1, trials=tuple(records)))
 
     for discovered, reason in [
-        (history("abc", "a", "abc"), "2 of 3 parameters conditional: TPE."),
-        (history("a", "a", "abc"), "3 parameters, 50 trials: Gaussian process."),  # b and c are new
-        (history("abc", "a", "abc", failing=2), "3 parameters, 50 trials: Gaussian process."),
+        (history("abc", "a"), "2 of 3 parameters conditional: TPE."),
+        (history("a", "abc"), "3 parameters, 50 trials: Gaussian process."),  # b and c are new
+        (history("abc", "a", failing=2), "3 parameters, 50 trials: Gaussian process."),
     ]:
         assert choose(discovered.space, discovered, 50, 1).reason == reason
 
