@@ -15,11 +15,17 @@ from hypothesis import strategies as st
 from honed.domains import Domain
 from honed.history import History
 from honed.records import Exhausted, State, Suggestion, TrialRecord, Wait
+from honed.samplers.annealing import Annealing
 from honed.samplers.base import Sampler, Stream
+from honed.samplers.cmaes import CMAES
 from honed.samplers.combine import fit_for_use
+from honed.samplers.evolution import DifferentialEvolution, RegularizedEvolution
+from honed.samplers.gp import GP
 from honed.samplers.grid import Grid
+from honed.samplers.nsga import NSGA2, NSGA3
 from honed.samplers.quasirandom import Halton, Sobol
 from honed.samplers.random import Random
+from honed.samplers.tpe import TPE
 from honed.space import Space
 from honed.testing import strategies as honed_st
 from honed.testing.driver import Driver
@@ -29,38 +35,48 @@ SAMPLERS: dict[str, Sampler] = {
     "sobol": fit_for_use(Sobol()),
     "halton": fit_for_use(Halton()),
     "grid": Grid(points=3),
+    "annealing": fit_for_use(Annealing(n_startup=1)),
+    "cmaes": fit_for_use(CMAES(population_size=4)),
+    "de": fit_for_use(DifferentialEvolution(population_size=4)),
+    "evolution": fit_for_use(RegularizedEvolution(population_size=3, sample_size=2)),
+    "nsga2": fit_for_use(NSGA2(population_size=4)),
+    "nsga3": fit_for_use(NSGA3(population_size=4)),
+    "tpe": fit_for_use(TPE(n_startup=1)),
+    "gp": fit_for_use(GP(n_startup=4, n_candidates=64, random_every=0)),
 }
+QUICK = [name for name in SAMPLERS if name != "gp"]
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("name", SAMPLERS)
+@settings(max_examples=25, deadline=None)
 @given(history=honed_st.histories(), data=st.data())
-def test_any_history_gives_values_of_today(history: History, data: st.DataObject):
-    _survive(history, data)
+def test_any_history_gives_values_of_today(name: str, history: History, data: st.DataObject):
+    _survive(SAMPLERS[name], history, data)
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("name", SAMPLERS)
 @settings(max_examples=10_000, deadline=None)
 @given(history=honed_st.histories(), data=st.data())
-def test_ten_thousand_histories_give_values_of_today(history: History, data: st.DataObject):
-    _survive(history, data)
+def test_ten_thousand_histories_give_values_of_today(name: str, history: History, data: st.DataObject):
+    _survive(SAMPLERS[name], history, data)
 
 
-def _survive(history: History, data: st.DataObject) -> None:
+def _survive(sampler: Sampler, history: History, data: st.DataObject) -> None:
     rng = Stream(data.draw(st.integers(0, 9)), len(history), data.draw(st.integers(0, 2)))
     domain: Domain = data.draw(honed_st.domains())
     name = data.draw(st.sampled_from(["new", *history.space.domains]))
-    for sampler in SAMPLERS.values():
-        answer = sampler.suggest(history, history.space, rng, {})
-        if isinstance(answer, Suggestion):
-            assert all(history.space[name].contains(value) for name, value in answer.params.items())
-        else:
-            assert isinstance(answer, Wait | Exhausted)
-            assert len(history) > 0
-        params = dict(answer.params) if isinstance(answer, Suggestion) else {}
-        params.pop(name, None)
-        alone = sampler.suggest(history, Space({name: domain}), rng, params)
-        if isinstance(alone, Suggestion):
-            assert domain.contains(alone.params[name])
+    answer = sampler.suggest(history, history.space, rng, {})
+    if isinstance(answer, Suggestion):
+        assert all(history.space[name].contains(value) for name, value in answer.params.items())
+    else:
+        assert isinstance(answer, Wait | Exhausted)
+        assert len(history) > 0
+    params = dict(answer.params) if isinstance(answer, Suggestion) else {}
+    params.pop(name, None)
+    alone = sampler.suggest(history, Space({name: domain}), rng, params)
+    if isinstance(alone, Suggestion):
+        assert domain.contains(alone.params[name])
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,8 +87,8 @@ def test_spaces_that_change_between_runs_are_followed(data: st.DataObject):
     is_declared = data.draw(st.booleans())
     domains = dict(space.domains)
     drivers = [
-        Driver(sampler, None, space=space) if is_declared else Driver(sampler, _asks(domains))
-        for sampler in SAMPLERS.values()
+        Driver(SAMPLERS[name], None, space=space) if is_declared else Driver(SAMPLERS[name], _asks(domains))
+        for name in QUICK
     ]
     for _ in range(data.draw(st.integers(1, 3))):
         for driver in drivers:

@@ -159,18 +159,6 @@ def test_a_discovered_conditional_space_is_exhausted_exactly(sampler: str) -> No
     assert "All 15 configurations tried; stopping (85 trials unused)" in reason(events)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "random", "sobol", "halton", "auto"])
-def test_eighty_one_points_take_eighty_one_trials(sampler: str) -> None:
-    study = honed.create_study("a", storage="memory", seed=1)
-
-    def objective(trial: honed.Trial) -> float:
-        return sum(trial.suggest_int(f"x{i}", 0, 2) for i in range(4))
-
-    quiet(study, objective, sampler, 200)
-    assert len(study.trials) == 81
-    assert len({tuple(t.params.values()) for t in study.trials}) == 81
-
-
 def test_a_grid_over_the_slides_learning_rates() -> None:
     study = honed.create_study("a", storage="memory")
     quiet(study, lambda trial: trial.suggest_float("alpha", 1e-4, 1, log=True), honed.Grid(points=5))

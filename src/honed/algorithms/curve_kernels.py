@@ -125,9 +125,10 @@ def cross(s: Amplitudes, K_x: Floats, gap: Floats, same: npt.NDArray[np.bool_]) 
 
 def matrix(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats) -> Floats:
     """K [n, n], noise included."""
-    s, G = kernel.amplitudes(theta), kernel.scaled(theta, F)
+    used, place = np.unique(rows, return_inverse=True)
+    s, G = kernel.amplitudes(theta), kernel.scaled(theta, F[used])
     K_x = matern(squared_distances(G, G))[0]
-    K = cross(s, K_x[np.ix_(rows, rows)], u[:, None] - u, rows[:, None] == rows)
+    K = cross(s, K_x[np.ix_(place, place)], u[:, None] - u, rows[:, None] == rows)
     K.flat[:: len(u) + 1] += s.noise + FLOOR
     return K
 

@@ -40,7 +40,7 @@ class CurveWarp:
 
 def curve_warps(y: Floats, bests: Floats) -> list[CurveWarp]:
     """Both members; none where the values do not differ."""
-    lo, hi = float(y.min()), float(np.quantile(bests, 0.9))
+    lo, hi = float(bests.min()), float(np.quantile(bests, 0.9))
     least = 1e-12 * max(abs(lo), abs(hi), 1e-300)
     if not hi - lo > least:
         hi = float(y.max())

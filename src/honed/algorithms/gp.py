@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 FLOOR = 1e-6
 """The least variance of noise."""
 
+_BLOCK = 256  # points at a time: matrices that stay in the cache are several times faster
 _MOST_JITTER = 1e-2
 _NOISE = (np.log(2e-3), 1.5)
 _DRAWS_SEED = 20231020
@@ -54,6 +55,12 @@ class Posterior:
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Mean and variance of the function at X [m, d], without noise."""
+        if len(X) <= _BLOCK:
+            return self._predict(X)
+        parts = [self._predict(X[i : i + _BLOCK]) for i in range(0, len(X), _BLOCK)]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def _predict(self, X: Floats) -> tuple[Floats, Floats]:
         k = self.covariance.cross(self.theta[:-1], self.covariance.points(self.theta[:-1], X), self.P)
         V = k @ self.L_inv.T
         variance = self.covariance.variance(self.theta[:-1]) - np.einsum("ij,ij->i", V, V)

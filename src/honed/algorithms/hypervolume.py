@@ -76,7 +76,7 @@ def _volume(P: Floats, r: Floats) -> float:
         return float(r[0] - P.min())
     if m == 2:
         return _area(P, r)
-    P = _front(P)
+    P = front_of(P)
     return _sweep(P, r) if m == 3 else _wfg(P, r)
 
 
@@ -122,8 +122,8 @@ def _wfg(P: Floats, r: Floats) -> float:
     return total
 
 
-def _front(P: Floats) -> Floats:
-    """The points that no other dominates, equal ones once."""
+def front_of(P: Floats) -> Floats:
+    """The points [f, m] that no other dominates, equal ones once, by the first objective."""
     P = np.unique(P, axis=0)  # also sorts by the first objective: nothing later dominates an earlier one
     kept: list[int] = []
     for i in range(len(P)):
