@@ -39,7 +39,7 @@ from honed.samplers.base import Sampler, Stream
 from honed.space import Space
 from honed.storage.base import MOST_ATTEMPTS, RENEW_SECONDS, Storage
 from honed.tidy import Tidy
-from honed.trial import Trial
+from honed.trial import Trial, trial_seed
 
 NO_CHECKPOINT = (
     "No checkpoint is saved: trainings that go on start again from step 0, and pay their steps twice. "
@@ -110,14 +110,15 @@ class AskTell:
 
     # --------------------------------------------------------------------------------------------------- asking
 
-    def ask(self, n_trials: int | None = None) -> Trial | Wait | Done:
+    def ask(self, n_trials: int | None = None, total_steps: int | None = None) -> Trial | Wait | Done:
         """The next trial to run.
 
         Args:
             n_trials: the study's total, over all workers and runs.
+            total_steps: the same for steps of all trials together.
         """
         while True:
-            history = self.history = (self.history if self._is_fresh else self.refresh()).limited(n_trials)
+            history = self.history = (self.history if self._is_fresh else self.refresh()).limited(n_trials, total_steps)
             self._is_fresh = False
             again = self._reclaim(history) or self._continue(history)
             if again is not None:
@@ -128,6 +129,10 @@ class AskTell:
                 if self._may_resume(history):
                     return Wait("paused trials may go on when a running one has reported")
                 return Done(f"all {n_trials} trials are done")
+            if not isinstance(move, Wait) and total_steps is not None and promised_steps(history) >= total_steps:
+                if history.count(State.RUNNING):
+                    return Wait("the running trials may end before they have used up the steps")
+                return Done(f"all {total_steps:,} steps are done")
             answer: Trial | Wait | Done | None
             match move:
                 case Wait():
@@ -227,6 +232,7 @@ class AskTell:
             metrics=self.study.metrics,
             given=live.declared(),
             clock=self.clock,
+            seed=trial_seed(self.study.seed, record.number),
         )
 
     # --------------------------------------------------------------------------------------------------- telling
@@ -305,3 +311,14 @@ class AskTell:
                     live.renew()
                 except HonedError as error:  # a storage that is away for a while must not end the training
                     self._notice("warning", f"The lease of trial {live.number} could not be renewed: {error}")
+
+
+def promised_steps(history: History) -> int:
+    """Steps of all trials, done or granted to running ones."""
+    promised = history.n_steps
+    if history.count(State.RUNNING):
+        for record in history.unfinished:
+            until = record.until if record.until is not None else record.note.get("n_steps")
+            if record.state is State.RUNNING and until is not None:
+                promised += max(until - (record.last_step or 0), 0)
+    return promised

@@ -133,11 +133,11 @@ class Recycled:
         """The study as it is now."""
         return self._flow.refresh()
 
-    def ask(self, n_trials: int | None = None) -> Trial | Wait | Done:
+    def ask(self, n_trials: int | None = None, total_steps: int | None = None) -> Trial | Wait | Done:
         """The next trial, or the end of this process."""
         if self._left <= 0:
             return Done(RECYCLED)
-        asked = self._flow.ask(n_trials)
+        asked = self._flow.ask(n_trials, total_steps)
         if isinstance(asked, Trial):
             self._left -= 1
         return asked

@@ -79,6 +79,7 @@ class Study:
         workers: int | Literal["auto"] | Workers = 1,
         gpus_per_trial: float = 0,
         timeout: float | str | None = None,
+        total_steps: int | None = None,
         target: float | None = None,
         patience: int | None = None,
         trial_timeout: float | str | None = None,
@@ -104,6 +105,7 @@ class Study:
             workers: how many processes; "auto": one for each GPU slot, or core; ``honed.Workers`` says more.
             gpus_per_trial: 0.5 puts two trainings on a card, 2 gives a training two cards; CUDA_VISIBLE_DEVICES is set.
             timeout: seconds for this run, or "8h"; a training is given back at its next step when the time is up.
+            total_steps: of all trials together, over all workers and runs; a training that has begun may go on.
             target: end when a value at least as good is found.
             patience: end after so many finished trials without a better value.
             trial_timeout: seconds, or "2h", of one training; one that takes longer is killed and has failed.
@@ -129,7 +131,13 @@ class Study:
         search = Search(
             sampler=sampler,
             scheduler=scheduler,
-            limits=Limits(n_trials=n_trials, timeout=seconds(timeout, "timeout"), target=target, patience=patience),
+            limits=Limits(
+                n_trials=n_trials,
+                total_steps=total_steps,
+                timeout=seconds(timeout, "timeout"),
+                target=target,
+                patience=patience,
+            ),
             on_error=on_error,
             batch=batch_size(deterministic),
             grace=seconds(grace, "grace") or 0.0,

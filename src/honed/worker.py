@@ -25,6 +25,7 @@ from honed.events import Listener, Notice, RunEnded, RunStarted, TrialEnded, Tri
 from honed.history import History
 from honed.outcome import failure
 from honed.records import Cause, State, StudyRecord, TrialRecord, Update, Wait
+from honed.repeats import repeated
 from honed.signals import interrupts, terminations
 from honed.trial import Trial
 
@@ -43,22 +44,24 @@ class Limits:
 
     Attributes:
         n_trials: total of the study over all workers and runs.
+        total_steps: steps (epochs) of all trials together, over all workers and runs; a training that has begun may go on.
         timeout: seconds of this run; a training is given back at its next step when the time is up.
         target: a value at least as good as this.
         patience: finished trials in a row without a better value.
     """
 
     n_trials: int | None = None
+    total_steps: int | None = None
     timeout: float | None = None
     target: float | None = None
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("n_trials", 1), ("timeout", 0), ("patience", 1)):
+        for name, least in (("n_trials", 1), ("total_steps", 1), ("timeout", 0), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and value >= least and value == value):
                 raise ValueError(f"{name}={value!r} must be at least {least}, or None for no limit")
-        for name in ("n_trials", "patience"):
+        for name in ("n_trials", "total_steps", "patience"):
             value = getattr(self, name)
             if value is not None and int(value) != value:
                 raise ValueError(f"{name}={value!r} must be a whole number")
@@ -76,7 +79,7 @@ class Flow(Protocol):
     @property
     def history(self) -> History: ...
     def refresh(self) -> History: ...
-    def ask(self, n_trials: int | None = None) -> Any: ...
+    def ask(self, n_trials: int | None = None, total_steps: int | None = None) -> Any: ...
     def tell(self, number: int, final: Update) -> TrialRecord: ...
     def outcome(self, number: int, returned: Any) -> Update: ...
     def release_all(self) -> None: ...
@@ -105,7 +108,7 @@ def run(
     flow.stop_requested = False
     listen(RunStarted(study=flow.study, n_counted=history.n_counted, n_trials=limits.n_trials))
     deadline = math.inf if limits.timeout is None else clock.monotonic() + limits.timeout
-    loop = _Loop(flow, objective, limits, on_error, clock, listen, deadline)
+    loop = _Loop(flow, repeated(flow.study, objective), limits, on_error, clock, listen, deadline)
     with interrupts(loop), _alarm(loop), terminations(loop, grace):
         try:
             reason = loop.run()
@@ -142,7 +145,7 @@ class _Loop:
             if reason is not None:
                 return reason
             with self.gate:
-                asked = self.flow.ask(self.limits.n_trials)
+                asked = self.flow.ask(self.limits.n_trials, self.limits.total_steps)
             if self.stop_reason is not None:
                 return self.stop_reason  # the trial is released with the others
             if isinstance(asked, Wait):

@@ -33,7 +33,7 @@ EXIT_STORAGE = 3
 @click.option("--study", "name", help="Name of the study [default: the file's name].")
 @storage_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of everything random, for a new study.")
-@click.option("--sampler", default="auto", show_default=True, help="auto, random, grid, sobol or halton.")
+@click.option("--sampler", default="auto", show_default=True, help="auto, random, grid, gp, tpe, cmaes, ...")
 @click.option("--scheduler", default="auto", show_default=True, help="auto, asha, hyperband, median, ...")
 @click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="For a new study.")
 @click.option("--metric", help="Name of the objective's metric, for example val_loss.")
@@ -44,6 +44,7 @@ EXIT_STORAGE = 3
 @click.option("--gpus-per-trial", type=click.FloatRange(min=0), default=0.0, metavar="SHARE",
               help="0.5: two trainings on a card; 2: two cards for a training.")  # fmt: skip
 @click.option("--recycle-after", type=click.IntRange(min=1), metavar="N", help="A fresh process after N trials.")
+@click.option("--total-steps", type=click.IntRange(min=1), help="Steps (epochs) of all trials together.")
 @click.option("--timeout", metavar="TIME", help="For this run: 45s, 20m, 8h, or seconds.")
 @click.option("--trial-timeout", metavar="TIME", help="For one training; one that takes longer is killed.")
 @click.option(
@@ -109,6 +110,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
             gpus_per_trial=options["gpus_per_trial"],
             deterministic=options["deterministic"],
             timeout=times["timeout"],
+            total_steps=options["total_steps"],
             trial_timeout=limits.seconds,
             no_report_timeout=limits.silent_seconds,
             trial_memory=limits.bytes,

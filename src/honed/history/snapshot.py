@@ -22,7 +22,7 @@ class History:
     """A study at one revision; make the first with ``History.empty`` and go on with ``extend``."""
 
     __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "lost", "max_steps",
-                 "max_trials", "revision", "space", "study")  # fmt: skip
+                 "max_total_steps", "max_trials", "n_steps", "revision", "space", "study")  # fmt: skip
 
     study: StudyRecord
     revision: int
@@ -34,6 +34,10 @@ class History:
     """The length of a full training: the largest number of steps that a trial has announced, or reached COMPLETE."""
     max_trials: int | None
     """How many trials the study may have in all, where that is known (``limited``); the snapshots that follow keep it."""
+    max_total_steps: int | None
+    """How many steps all trials together may take, where that is known (``limited``)."""
+    n_steps: int
+    """Steps that all trials together have reported: each counts its last one, less what its parent had done."""
     _book: _Book
     _open: dict[int, TrialRecord]
     _counts: dict[State, int]
@@ -49,6 +53,8 @@ class History:
         _set(self, "lost", lost)
         _set(self, "max_steps", None)
         _set(self, "max_trials", None)
+        _set(self, "max_total_steps", None)
+        _set(self, "n_steps", 0)
         book, unfinished, counts, best = shared
         _set(self, "_book", book)
         _set(self, "_open", unfinished)
@@ -80,7 +86,7 @@ class History:
             return self
         book = self._book if self._book.revision == self.revision else _Book.forked(self)
         unfinished, counts = self._open.copy(), self._counts.copy()
-        is_new = False
+        is_new, n_new_steps = False, 0
         ended: list[TrialRecord] = []
         for record in delta.trials:
             before = unfinished.pop(record.number, None)
@@ -100,7 +106,7 @@ class History:
                     before is None or book.asked.knows(before.domains)
                 )
         if delta.reports:
-            _attach_reports(unfinished, delta.reports)
+            n_new_steps = _attach_reports(unfinished, delta.reports)
             book.reports.extend(delta.reports)
         best = self._best
         for record in ended:
@@ -113,6 +119,8 @@ class History:
         study = self.study if delta.study is None else delta.study
         after = History(study, delta.revision, space, delta.lost, (book, unfinished, counts, best))
         _set(after, "max_trials", self.max_trials)
+        _set(after, "max_total_steps", self.max_total_steps)
+        _set(after, "n_steps", self.n_steps + n_new_steps)
         _set(after, "max_steps", longest(self.max_steps, [*delta.trials, *after.finished_since(self._n_finished)]))
         return after
 
@@ -175,6 +183,8 @@ class History:
     def best(self) -> TrialRecord | None:
         """The finished trial with the best value of the first objective; the older one of equals, never NaN.
 
+        Where values are means, of folds or repeats, one that was stopped after some of them is best only while none is complete.
+
         Where constraints are measured, the best of those that keep them; while none does, the one that violates them least.
         """
         return None if self._best < 0 else self._book.finished[self._best]
@@ -194,14 +204,15 @@ class History:
         metric = self.study.metrics[0] if metric is None else metric
         return self._book.curves(metric, self._n_reports)
 
-    def limited(self, max_trials: int | None) -> History:
-        """This snapshot for policies that should know how many trials the study may have."""
-        if max_trials == self.max_trials:
+    def limited(self, max_trials: int | None, max_total_steps: int | None = None) -> History:
+        """This snapshot for policies that should know how many trials, or steps, the study may have."""
+        if max_trials == self.max_trials and max_total_steps == self.max_total_steps:
             return self
         copy = object.__new__(History)
         for name in History.__slots__:
             _set(copy, name, getattr(self, name))
         _set(copy, "max_trials", max_trials)
+        _set(copy, "max_total_steps", max_total_steps)
         return copy
 
     @property
@@ -302,6 +313,8 @@ class _Book:
         leader = self.finished[best]
         if record.violation != leader.violation:
             return record.violation < leader.violation
+        if self._study.summary == "mean" and record.state is not leader.state:  # a mean of fewer, maybe easier, folds
+            return record.state is State.COMPLETE
         if leader.value is None or value == leader.value:
             return record.number < leader.number
         return (value < leader.value) is (self._signs[0] > 0)
@@ -340,8 +353,12 @@ _Shared = tuple[_Book, dict[int, TrialRecord], dict[State, int], int]
 """Book, unfinished trials, how many are in each state, row of the best: the parts of a snapshot that nobody sees."""
 
 
-def _attach_reports(unfinished: dict[int, TrialRecord], reports: Sequence[Report]) -> None:
-    """Puts new reports into the records of their trials, in order of steps."""
+def _attach_reports(unfinished: dict[int, TrialRecord], reports: Sequence[Report]) -> int:
+    """Puts new reports into the records of their trials, in order of steps; returns how many steps are new.
+
+    Experiments from elsewhere cost nothing here, and a trial with a parent begins where that one was.
+    """
+    n_new = 0
     fresh: dict[int, dict[int, Report]] = {}
     for report in reports:
         fresh.setdefault(report.number, {})[report.step] = report
@@ -351,8 +368,12 @@ def _attach_reports(unfinished: dict[int, TrialRecord], reports: Sequence[Report
             continue
         before = record.reports
         ordered = tuple(steps[step] for step in sorted(steps))
+        if not record.note.get("added"):
+            begun = before[-1].step if before else 0 if record.parent is None else ordered[0].step - 1
+            n_new += max(ordered[-1].step - begun, 0)
         if before and ordered[0].step <= before[-1].step:
             by_step = {report.step: report for report in before} | steps
             unfinished[number] = record.with_reports(tuple(by_step[step] for step in sorted(by_step)))
         else:
             unfinished[number] = record.with_reports(before + ordered)
+    return n_new
