@@ -41,10 +41,12 @@ class Axis:
     def to_ours(self, value: Any) -> Scalar:
         """Our stored value for a peer's; a choice comes as its index."""
         if self.values:
-            return self.values[round(value)]
+            place: int = round(value)
+            return self.values[place]
         if self.kind == "int":
-            return min(max(round(value), int(self.low)), int(self.high))
-        x = min(max(float(value), self.low), self.high)
+            whole: int = min(max(round(value), int(self.low)), int(self.high))
+            return whole
+        x: float = min(max(float(value), self.low), self.high)
         return 1.0 - x if self.is_mirrored else x
 
     def to_theirs(self, value: Any) -> Any:
@@ -76,9 +78,7 @@ def _axis(name: str, domain: Domain, conditions: Mapping[str, tuple[Scalar, ...]
 
 def is_active(axis: Axis, params: Mapping[str, Scalar]) -> bool:
     """Whether the parameter exists beside the params before it."""
-    return all(
-        parent in params and params[parent] in wanted for parent, wanted in (axis.conditions or {}).items()
-    )
+    return all(parent in params and params[parent] in wanted for parent, wanted in (axis.conditions or {}).items())
 
 
 def ours(axes: Sequence[Axis], theirs: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -11,15 +11,21 @@ from benchmarks.peers.base import Enter
 from benchmarks.problems import Params, Problem, Values
 from honed.domains import Scalar
 
-SINGLE: dict[str, Callable[[Any, int], Any]] = {
+Make = Callable[[Any, int], Any]
+
+SINGLE: dict[str, Make] = {
     "random": lambda samplers, seed: samplers.RandomSampler(seed=seed),
-    "TPE": lambda samplers, seed: samplers.TPESampler(seed=seed),
-    "TPE multivariate": lambda samplers, seed: samplers.TPESampler(seed=seed, multivariate=True, group=True),
+    "TPE": lambda samplers, seed: samplers.TPESampler(seed=seed),  # multivariate where all trials have the same params
+    "TPE group": lambda samplers, seed: samplers.TPESampler(seed=seed, multivariate=True, group=True),
+    "TPE univariate": lambda samplers, seed: samplers.TPESampler(seed=seed, multivariate=False),
     "GP": lambda samplers, seed: samplers.GPSampler(seed=seed),
     "CMA-ES": lambda samplers, seed: samplers.CmaEsSampler(seed=seed),
 }
-SEVERAL: dict[str, Callable[[Any, int], Any]] = {
-    **{name: SINGLE[name] for name in ("random", "TPE", "TPE multivariate", "GP")},
+SEVERAL: dict[str, Make] = {
+    "random": SINGLE["random"],
+    "TPE": SINGLE["TPE"],  # univariate for several objectives
+    "TPE multivariate": lambda samplers, seed: samplers.TPESampler(seed=seed, multivariate=True),
+    "GP": SINGLE["GP"],
     "NSGA-II": lambda samplers, seed: samplers.NSGAIISampler(seed=seed),
     "NSGA-III": lambda samplers, seed: samplers.NSGAIIISampler(seed=seed),
 }
@@ -37,12 +43,12 @@ def suggested(trial: Any, axis: Axis) -> Any:
 class Optuna:
     """One study."""
 
-    def __init__(self, make: Callable[[Any, int], Any], problem: Problem, seed: int) -> None:
+    def __init__(self, make: Make, problem: Problem, seed: int) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self._problem, self._axes = optuna, problem, axes_of(problem.space)
-        directions = ["minimize"] * problem.n_objectives
+        directions: Any = ["minimize"] * problem.n_objectives
         self._study = optuna.create_study(directions=directions, sampler=make(optuna.samplers, seed))
         self._trial: Any = None
 
@@ -63,11 +69,13 @@ class Optuna:
         else:  # what it learns from is the row, not what it asked for
             self._study.tell(self._trial, state=states.FAIL)
             row = {axis.name: axis.to_theirs(params[axis.name]) for axis in self._axes}
-            distributions = self._trial.distributions
-            told = self._optuna.trial.create_trial(params=row, distributions=distributions, values=list(values))
+            asked = self._study.trials[-1]  # with what a sampler has noted of its generations
+            told = self._optuna.trial.create_trial(
+                params=row, distributions=asked.distributions, values=list(values), system_attrs=asked.system_attrs
+            )
             self._study.add_trial(told)
 
 
-def by(make: Callable[[Any, int], Any]) -> Enter:
+def by(make: Make) -> Enter:
     """How a sampler enters a study."""
     return lambda problem, seed, n: Optuna(make, problem, seed)

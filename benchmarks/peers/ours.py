@@ -11,7 +11,7 @@ from benchmarks.problems import Params, Problem, Values
 from honed.auto import choose, named
 from honed.domains import Scalar
 from honed.history import History
-from honed.records import State, TrialRecord
+from honed.records import Direction, State, TrialRecord
 from honed.samplers.base import Proposal, Sampler, Stream
 from honed.samplers.combine import fit_for_use
 from honed.space import Space
@@ -48,8 +48,8 @@ class Ours:
                 params[name] = ask(name, space[name])
             return 0.0
 
-        directions = ("minimize",) * problem.n_objectives
-        self._driver = Driver(chosen, objective, space=space, seed=seed, directions=directions)
+        goal: Direction = "minimize"
+        self._driver = Driver(chosen, objective, space=space, seed=seed, directions=(goal,) * problem.n_objectives)
         self._number = 0
 
     def ask(self) -> Params | None:

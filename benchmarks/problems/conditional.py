@@ -49,7 +49,12 @@ def optimizers(p: Params) -> float:
     if p["optimizer"] == "adam":
         return loss + 0.06 + well(d["adam_lr"], p["adam_lr"], 1e-3, 0.2) + 0.1 * well(d["beta2"], p["beta2"], 0.99, 0.4)
     if p["optimizer"] == "rmsprop":
-        return loss + 0.1 + well(d["rmsprop_lr"], p["rmsprop_lr"], 3e-4, 0.15) + 0.1 * well(d["alpha"], p["alpha"], 0.99, 0.4)
+        return (
+            loss
+            + 0.1
+            + well(d["rmsprop_lr"], p["rmsprop_lr"], 3e-4, 0.15)
+            + 0.1 * well(d["alpha"], p["alpha"], 0.99, 0.4)
+        )
     fall = -0.3 * (d["momentum"].encode(p["momentum"]) - d["momentum"].encode(0.9))
     loss += well(d["sgd_lr"], p["sgd_lr"], 0.05, 0.1, fall) + 0.2 * well(d["momentum"], p["momentum"], 0.9, 0.3)
     return loss + (0.0 if p["nesterov"] else 0.02)
@@ -155,7 +160,12 @@ def nested(p: Params) -> float:
         loss = 0.15 * well(d["n_trees"], p["n_trees"], 300, 0.3) + 0.3 * well(d["max_depth"], p["max_depth"], 7, 0.2)
         if p["booster"] == "forest":
             return loss + 0.25
-        return loss + 0.1 + 0.5 * well(d["shrinkage"], p["shrinkage"], 0.05, 0.15) + 0.1 * well(d["subsample"], p["subsample"], 0.7, 0.4)
+        return (
+            loss
+            + 0.1
+            + 0.5 * well(d["shrinkage"], p["shrinkage"], 0.05, 0.15)
+            + 0.1 * well(d["subsample"], p["subsample"], 0.7, 0.4)
+        )
     loss = well(d["lr"], p["lr"], 1e-3, 0.12)
     if p["head"] == "pool":
         return loss + 0.2 + 0.1 * well(d["pool_size"], p["pool_size"], 2, 0.3)

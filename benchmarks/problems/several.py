@@ -6,6 +6,7 @@ random configurations (LCBench: all rows) have as worst value, and a tenth of th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ def n_weights(params: Params) -> int:
     """The weights of a funnel: ``num_layers`` layers whose widths fall evenly from ``max_units`` to the classes."""
     n, widest = int(params["num_layers"] or 1), int(params["max_units"] or 1)
     widths = [N_INPUTS, *(round(widest + (N_CLASSES - widest) * i / n) for i in range(n)), N_CLASSES]
-    return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    return sum((a + 1) * b for a, b in itertools.pairwise(widths))
 
 
 def of_table(task: RowTask) -> Problem:
