@@ -19,6 +19,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from honed.beliefs import LogNormal, Normal, Weights
+    from honed.confirm.recommend import Recommendation
+    from honed.confirm.verdict import Confirmation
     from honed.domains import Bool, Categorical, Const, Domain, Float, Int, Ordinal
     from honed.errors import Fatal, HonedError, Infeasible
     from honed.fixed import FixedTrial
@@ -69,6 +72,11 @@ _HOME = {
     "Ordinal": "domains",
     "Bool": "domains",
     "Const": "domains",
+    "Normal": "beliefs",
+    "LogNormal": "beliefs",
+    "Weights": "beliefs",
+    "Confirmation": "confirm.verdict",
+    "Recommendation": "confirm.recommend",
     "Random": "samplers.random",
     "Grid": "samplers.grid",
     "Sobol": "samplers.quasirandom",
@@ -113,6 +121,7 @@ __all__ = [
     "Annealing",
     "Bool",
     "Categorical",
+    "Confirmation",
     "Const",
     "DifferentialEvolution",
     "Domain",
@@ -126,11 +135,14 @@ __all__ = [
     "Hyperband",
     "Infeasible",
     "Int",
+    "LogNormal",
     "Median",
+    "Normal",
     "Ordinal",
     "Patience",
     "Percentile",
     "Random",
+    "Recommendation",
     "RegularizedEvolution",
     "Report",
     "Sobol",
@@ -141,6 +153,7 @@ __all__ = [
     "Threshold",
     "Trial",
     "TrialRecord",
+    "Weights",
     "Wilcoxon",
     "Workers",
     "create_space",

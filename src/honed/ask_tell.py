@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,6 +256,17 @@ class AskTell:
     def outcome(self, number: int, returned: Any) -> Update:
         """What a training that ended without an exception amounts to."""
         return self.held[number].outcome(returned)
+
+    def add_once(self, draft: Draft, is_same: Callable[[TrialRecord], bool]) -> int:
+        """Adds a queued or finished trial, unless there is one that is the same; returns its number."""
+        while True:
+            history = self.refresh()
+            known = next((record.number for record in history if is_same(record)), None)
+            if known is not None:
+                return known
+            added = self.storage.add(self.study.id, draft, worker=self.worker, number=len(history))
+            if added is not None:
+                return added.number
 
     def release_all(self) -> None:
         """Gives back every trial that is still held: somebody may run them again; removes checkpoints that none needs."""

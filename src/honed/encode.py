@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from honed.domains import Categorical, Domain, Ordinal, Scalar
+from honed.domains import Categorical, Domain, Float, Ordinal, Scalar
 from honed.space import Space
 
 INACTIVE = math.nan
@@ -19,6 +19,8 @@ UNKNOWN_CHOICE = -1.0
 
 def coordinate(domain: Domain, value: Scalar) -> float:
     """The coordinate of one stored value, also of one that the domain does not contain (any more)."""
+    if type(domain) is Float and type(value) is float:  # most are: no need to look further
+        return domain.encode(value)
     if isinstance(domain, Categorical | Ordinal):
         return domain.encode(value) if domain.contains(value) else UNKNOWN_CHOICE
     if isinstance(value, bool) or not isinstance(value, int | float):

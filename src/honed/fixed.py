@@ -15,17 +15,18 @@ from honed.records import VALUE
 from honed.trial import Trial
 
 
-def FixedTrial(params: Mapping[str, Any], *, metrics: Sequence[str] = (VALUE,)) -> Trial:  # noqa: N802
+def FixedTrial(params: Mapping[str, Any], *, metrics: Sequence[str] = (VALUE,), seed: int = 0) -> Trial:  # noqa: N802
     """A trial with given values, to run or test an objective without a study.
 
     Args:
         params: name -> value, objects or labels of choices: ``study.best_trial.params`` fits.
         metrics: names of the objectives, for ``report``.
+        seed: what ``trial.seed`` says.
 
     Raises:
         ValueError: (when the objective asks) a value is missing or outside its domain.
     """
-    return Trial(_FixedBackend(dict(params)), metrics=metrics)
+    return Trial(_FixedBackend(dict(params)), metrics=metrics, seed=seed)
 
 
 class _FixedBackend:

@@ -225,8 +225,8 @@ class LiveTrial:
 
     def _find_checkpoint(self) -> Resumed:
         key, until = self._checkpoint, self._record.until
-        if key is None:
-            return Resumed(until=until)
+        if key is None:  # folds and repeats do not build on each other: those that are reported are done
+            return Resumed(self._last_step() if self._link.study.summary == "mean" else 0, None, until)
         try:
             return Resumed(parse_key(key).step, self._link.checkpoints.load(key), until)
         except (CheckpointNotFound, CheckpointDamaged) as error:

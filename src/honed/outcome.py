@@ -1,7 +1,9 @@
 """From what an objective did to what is stored: one value per objective, or a failure with its cause.
 
 The trial's value is the best (or, for ``summary="last"``, the last) of the reported ones; a returned number counts as one
-more report at the end. NaN and infinities are never values: a training that ends in one has failed as infeasible.
+more report at the end. For ``summary="mean"`` it is the mean of the reported ones (folds, repeats), and a returned number
+counts only where nothing was reported: objectives like to return the mean themselves. NaN and infinities are never values: a
+training that ends in one, or a mean that has one among its parts, has failed as infeasible.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 from honed.errors import BadValue, Infeasible, closest
 from honed.numbers import to_number
 from honed.records import Cause, State, StudyRecord, Update
+from honed.spread import mean
 
 
 def judge(study: StudyRecord, reports: Mapping[int, Mapping[str, float]], returned: Any) -> Update:
@@ -27,27 +30,33 @@ def judge(study: StudyRecord, reports: Mapping[int, Mapping[str, float]], return
     Raises:
         BadValue: neither a number was returned nor a report made, or what was returned is no number.
     """
-    curve = [tuple(values[name] for name in study.metrics) for _, values in sorted(reports.items())]
+    curve = [
+        (f" at step {step}", tuple(values[name] for name in study.metrics)) for step, values in sorted(reports.items())
+    ]
+    is_mean = study.summary == "mean"
     if returned is not None or not curve:
-        curve.append(returned_values(study, returned))
-    last = curve[-1]
-    if not all(map(math.isfinite, last)):
-        step = f" at step {max(reports)}" if reports else ""
-        shown = ", ".join(f"{name}={value}" for name, value in zip(study.metrics, last, strict=True))
-        return Update(state=State.FAILED, cause=Cause.INFEASIBLE, message=f"not finite: {shown}{step}")
+        final = returned_values(study, returned)
+        if not (is_mean and curve) or not all(map(math.isfinite, final)):
+            curve.append((curve[-1][0] if curve else "", final))
+    for where, values in curve if is_mean else curve[-1:]:
+        if not all(map(math.isfinite, values)):
+            shown = ", ".join(f"{name}={value}" for name, value in zip(study.metrics, values, strict=True))
+            return Update(state=State.FAILED, cause=Cause.INFEASIBLE, message=f"not finite: {shown}{where}")
     if study.summary == "last":
-        return Update(state=State.COMPLETE, values=last)
-    return Update(state=State.COMPLETE, values=summarize(study, curve))
+        return Update(state=State.COMPLETE, values=curve[-1][1])
+    return Update(state=State.COMPLETE, values=summarize(study, [values for _, values in curve]))
 
 
 def stopped(study: StudyRecord, reports: Mapping[int, Mapping[str, float]]) -> Update:
-    """The final update of a training that a rule has stopped: it keeps its best, or last, reported value."""
+    """The final update of a training that a rule has stopped: it keeps its best, last or mean reported value."""
     final = judge(study, reports, None)
     return Update(state=State.STOPPED, values=final.values) if final.state is State.COMPLETE else final
 
 
 def summarize(study: StudyRecord, curve: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """The best finite value of each objective over a curve."""
+    """The best finite value of each objective over a curve, or the mean."""
+    if study.summary == "mean":
+        return tuple(mean([values[i] for values in curve]) for i in range(len(study.directions)))
     best = []
     for i, direction in enumerate(study.directions):
         finite = [values[i] for values in curve if math.isfinite(values[i])]

@@ -79,7 +79,7 @@ class Cause(StrEnum):
 
 
 Direction = Literal["minimize", "maximize"]
-Summary = Literal["best", "last"]
+Summary = Literal["best", "last", "mean"]
 
 VALUE = "value"
 """Name of the objective's metric where the user gave none."""
@@ -117,7 +117,7 @@ class StudyRecord:
         directions: one for each objective.
         metrics: names of the objectives, as many as directions; reports use these names.
         seed: everything random derives from it and a trial's number.
-        summary: whether a trial's value is the best or the last of its reported ones.
+        summary: whether a trial's value is the best, the last or the mean of its reported ones, whose steps are folds or repeats.
         space: the declared space as JSON; None where it is discovered.
         revision: count of changes so far.
     """

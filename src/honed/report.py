@@ -25,18 +25,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from honed.confirm.runs import default_name, default_of
+from honed.confirm.verdict import Confirmation, gain_in_search, gain_lines, gain_text, optimism
 from honed.domains import Scalar
 from honed.failures import failures_summary
 from honed.history import History
-from honed.pareto import pareto_front
+from honed.pareto import knee, pareto_front
 from honed.records import State, TrialRecord
+from honed.spread import repeats_of, spread
 
 MOST_ON_FRONT = 10
 """Trials of a Pareto front that the report writes out."""
 
 
-def study_report(history: History) -> str:
-    """The report at the end of a run: counts, the best trial (or the Pareto front), and the baseline."""
+def study_report(history: History, told: Confirmation | None = None) -> str:
+    """The report at the end of a run: counts, the best trial (or the Pareto front), the baseline, and what noise says.
+
+    Args:
+        history: the study.
+        told: what trainings with new seeds have told of its best trials.
+    """
     lines = ["Study statistics:", *_counts(history)]
     best = history.best
     if best is None:
@@ -45,7 +53,26 @@ def study_report(history: History) -> str:
         lines += _front(history)
     else:
         lines += ["Best trial:", f"Value: {_full(best.value)}", *_params(best)]
-    return "\n".join([*lines, *_baseline(history)])
+    return "\n".join([*lines, *_baseline(history), *_noise(history, told)])
+
+
+def welcome(history: History, where: str, n_trials: int | None) -> str | None:
+    """What is there already when a study goes on; None for a new one.
+
+    Args:
+        history: of the study.
+        where: what its storage is called.
+        n_trials: its total, as the run was told.
+    """
+    if not len(history):
+        return None
+    counts = ", ".join(f"{history.count(state)} {state}" for state in State if history.count(state))
+    text = f"Study '{history.study.name}' in {where}: {counts}."
+    if n_trials is None:
+        return text
+    if history.n_counted >= n_trials and not history.lost:
+        return f"{text} All {n_trials} trials are done; a larger n_trials goes on."
+    return f"{text} {n_trials - history.n_counted} of {n_trials} trials left."
 
 
 def trials_table(history: History, n: int = 10, *, width: int = 110) -> str:
@@ -101,7 +128,8 @@ def _epochs(history: History) -> list[str]:
     if not full or not n_saved or not history.count(State.PAUSED, State.STOPPED):
         return []
     share = n_saved / (full * len(trained))
-    return [f"  Epochs trained: {sum(trained)}, saved against full trainings: {n_saved} ({share:.0%})"]
+    unit = "Epochs" if history.study.summary != "mean" else "Folds" if repeats_of(history.study) is None else "Repeats"
+    return [f"  {unit} trained: {sum(trained)}, saved against full trainings: {n_saved} ({share:.0%})"]
 
 
 def _nothing_found(history: History, *, failures: bool = True) -> list[str]:
@@ -116,7 +144,7 @@ def _nothing_found(history: History, *, failures: bool = True) -> list[str]:
 
 
 def _front(history: History) -> list[str]:
-    front = pareto_front(history)
+    front, best = pareto_front(history), knee(history)
     lines = [f"Pareto front ({len(front)} trial{'s' if len(front) != 1 else ''}):"]
     for record in front[:MOST_ON_FRONT]:
         values = zip(history.study.metrics, record.values or (), strict=False)
@@ -128,6 +156,8 @@ def _front(history: History) -> list[str]:
         lines += _params(record)
     if len(front) > MOST_ON_FRONT:
         lines.append(f"... and {len(front) - MOST_ON_FRONT} more trials on the front")
+    if best is not None and len(front) > 1:
+        lines.append(f"Knee of the front (best_trial): trial {best.number}")
     return lines
 
 
@@ -151,6 +181,22 @@ def _baseline(history: History) -> list[str]:
     return [f"{line}, best is {verdict}"]
 
 
+def _noise(history: History, told: Confirmation | None) -> list[str]:
+    """How sure the best value is, and whether it is better than trial 0 for sure: by a confirmation, else by repeats."""
+    if told is not None:
+        return [optimism(told), *gain_lines(told)]
+    best, first = history.best, default_of(history)
+    if best is None or len(history.study.directions) > 1:
+        return []
+    parts = spread(history.study, best)
+    lines = [] if parts is None else [f"Best value with its standard error: {parts}"]
+    if parts is not None and first is not None and best.number == first.number and len(history.finished) > 1:
+        return [*lines, f"No gain over {default_name(first)}: it is the best."]
+    if parts is None or first is None or (gain := gain_in_search(history)) is None:
+        return lines
+    return [*lines, *gain_text(gain, default_name(first))]
+
+
 def _full(value: Scalar) -> str:
     """A value with all its digits."""
     return repr(float(value)) if isinstance(value, float) else str(value)
@@ -170,7 +216,7 @@ def _ranked(history: History) -> list[TrialRecord]:
 def _table(history: History, top: Sequence[TrialRecord], width: int) -> list[str]:
     names = list(dict.fromkeys(name for record in top for name in record.params))
     head = ["trial", *history.study.metrics, "state"]
-    rows = [[str(record.number), *map(_short, record.values or ()), str(record.state)] for record in top]
+    rows = [[str(record.number), *_values(history, record), str(record.state)] for record in top]
     wide = [[*row, *_cells(record, names)] for row, record in zip(rows, top, strict=True)]
     lines = _aligned([[*head, *names], *wide])
     if max(map(len, lines)) <= width or not names:
@@ -184,6 +230,13 @@ def _table(history: History, top: Sequence[TrialRecord], width: int) -> list[str
         listed.append((line[:indent] + (wrapped[0] if wrapped else "")).rstrip())
         listed += [" " * indent + more for more in wrapped[1:]]
     return listed
+
+
+def _values(history: History, record: TrialRecord) -> list[str]:
+    """The values; one that is a mean with its error and the number of its parts."""
+    shown = list(map(_short, record.values or ()))
+    parts = spread(history.study, record)
+    return shown if parts is None else [str(parts), *shown[1:]]
 
 
 def _cells(record: TrialRecord, names: Sequence[str]) -> list[str]:

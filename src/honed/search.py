@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from honed.ask_tell import AskTell
 from honed.auto import choose, look, named
@@ -27,7 +28,11 @@ from honed.samplers.combine import fit_for_use
 from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
 from honed.schedulers.named import named as scheduler_named
+from honed.schedulers.ranking import how_compared
+from honed.schedulers.repeated import ClearlyWorse
+from honed.schedulers.stopping import StopAlso
 from honed.space import Space
+from honed.spread import repeats_of
 from honed.storage.base import Storage
 from honed.storage.url import beside
 from honed.worker import GRACE_SECONDS, Limits, OnError
@@ -63,16 +68,45 @@ class Search:
         Raises:
             ValueError: an unknown name, or a scheduler that a deterministic search cannot have.
         """
-        scheduler = self._scheduler()
+        alone = self._scheduler()
+        between = StopAlso(alone, ClearlyWorse())
+
+        def scheduler(history: History) -> Scheduler:
+            # In batches, everybody must decide alike; what is known when a repeat ends is not.
+            return alone if self.batch is not None or repeats_of(history.study) is None else between
+
         if self.sampler != "auto":
             chosen = fit_for_use(_sampler(self.sampler))
             chosen = chosen if self.batch is None else _batched(chosen, self.batch)
-            return lambda history: (chosen, scheduler)
+            return lambda history: (chosen, scheduler(history))
         if self.batch is not None:  # the choice, too, may depend only on what every worker knows alike
             chosen = _batched(Automatic(self.limits.n_trials, 1, announce), self.batch)
-            return lambda history: (chosen, scheduler)
+            return lambda history: (chosen, scheduler(history))
         automatic = Automatic(self.limits.n_trials, self.n_workers, announce)
-        return lambda history: (automatic.chosen(history), scheduler)
+        return lambda history: (automatic.chosen(history), scheduler(history))
+
+    def refuse_misfits(self, study: StudyRecord) -> None:
+        """Refuses a sampler that knows one objective only for a study with several.
+
+        Raises:
+            ValueError: a sampler, or one inside it, says so by ``most_objectives``.
+        """
+        inside: list[Any] = [] if self.sampler == "auto" else [_sampler(self.sampler)]
+        while inside:
+            sampler, n = inside.pop(), len(study.directions)
+            if n > getattr(sampler, "most_objectives", n):
+                name = self.sampler if isinstance(self.sampler, str) else type(sampler).__name__
+                raise ValueError(
+                    f"sampler={name!r} is for one objective, the study has {n}: {', '.join(study.metrics)}; "
+                    "use 'auto', 'gp', 'tpe' or 'nsga2'"
+                )
+            inside += [
+                part for part in (getattr(sampler, "sampler", None), getattr(sampler, "otherwise", None)) if part
+            ]
+
+    def explained(self, study: StudyRecord) -> str | None:
+        """What the scheduler compares, where that is not obvious."""
+        return how_compared(self._scheduler(), study)
 
     def _scheduler(self) -> Scheduler:
         if not isinstance(self.scheduler, str):

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from honed.ask_tell import Done
 from honed.clock import SYSTEM_CLOCK
+from honed.confirm.runs import Queued, confirming, planned, train_again
+from honed.confirm.verdict import Confirmation
 from honed.display import make_display
 from honed.domains import Scalar
 from honed.durations import seconds
 from honed.errors import SpaceExhausted
 from honed.events import Event, Listener, Notice
-from honed.frame import to_dataframe
 from honed.history import History
 from honed.outcome import judge
-from honed.pareto import pareto_front
 from honed.pending import merge
 from honed.records import Cause, Draft, State, StudyRecord, TrialRecord, Update
-from honed.report import study_report
+from honed.report import welcome
+from honed.results import Results
 from honed.samplers.base import Sampler
+from honed.samplers.combine import FIXED
 from honed.schedulers.base import Scheduler
 from honed.search import Search, batch_size, connect
 from honed.space import Space
 from honed.storage.base import Storage
 from honed.storage.url import describe
 from honed.supervisor.settings import Workers, plan, trial_limits
+from honed.transfer import checked_values, warm_start_text
 from honed.trial import Trial
 from honed.worker import GRACE_SECONDS, POLL_SECONDS, Limits, Objective, OnError, run
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
-class Study:
+class Study(Results):
     """One optimization and all it knows; made by ``create_study`` or ``load_study``."""
 
     def __init__(
@@ -48,6 +52,7 @@ class Study:
     ) -> None:
         self.storage = storage
         self.record = record
+        self._checkpoints = checkpoints
         self._listeners: list[Listener] = []
         self._flow = connect(
             storage,
@@ -142,24 +147,22 @@ class Study:
             batch=batch_size(deterministic),
             grace=seconds(grace, "grace") or 0.0,
         )
+        search.refuse_misfits(self.record)
         self._flow.policy = search.policy(self._hear)
         crew = plan(workers, gpus_per_trial, trial_limits(trial_timeout, no_report_timeout, trial_memory))
         with make_display(progress) as display:
             self._listeners = [display] + ([on_event] if on_event is not None else [])
             try:
                 merge(self._flow)
-                self._welcome(n_trials)
+                history = self.history
+                said = (warm_start_text(history), welcome(history, describe(self.storage), n_trials))
+                for text in (*said, search.explained(self.record)):
+                    if text is not None:
+                        self._hear(Notice(level="info", text=text))
                 if crew is None:
                     flow, listen, clock = self._flow, self._hear, SYSTEM_CLOCK
-                    run(
-                        flow,
-                        objective,
-                        search.limits,
-                        on_error=on_error,
-                        clock=clock,
-                        listen=listen,
-                        grace=search.grace,
-                    )
+                    limits, grace = search.limits, search.grace
+                    run(flow, objective, limits, on_error=on_error, clock=clock, listen=listen, grace=grace)
                 else:
                     from honed.supervisor.start import supervise  # a run in this process needs none of it
 
@@ -182,7 +185,9 @@ class Study:
             SpaceExhausted: every configuration has been tried.
         """
         if sampler is not None:
-            self._flow.policy = Search(sampler=sampler).policy(self._hear)
+            search = Search(sampler=sampler)
+            search.refuse_misfits(self.record)
+            self._flow.policy = search.policy(self._hear)
         while True:
             asked = self._flow.ask()
             if isinstance(asked, Trial):
@@ -224,10 +229,25 @@ class Study:
         """
         stored = self._stored(params, "enqueue")
         note = {"given": dict(stored)}
-        return self._add_once(
+        return self._flow.add_once(
             Draft(state=State.WAITING, params=stored, attributes=attributes or {}, note=note),
             lambda record: record.note.get("given") == note["given"],
         )
+
+    def try_first(self, configurations: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Queues several params (``enqueue``), each once however many workers and runs say so; returns their numbers."""
+        return [self.enqueue(params) for params in configurations]
+
+    def fix(self, **params: Any) -> None:
+        """Holds parameters at these values from now on, in all workers and runs, and tunes the rest.
+
+        Each call says all that is fixed; ``study.fix()`` frees everything. Trials with other values still inform samplers, and
+        queued ones keep theirs.
+
+        Raises:
+            ValueError: a value outside its domain, or a name that a declared space lacks.
+        """
+        self.set_attribute(FIXED, checked_values("fix", params, self.history) or None)
 
     def add_trial(
         self,
@@ -261,63 +281,61 @@ class Study:
             attributes=attributes or {},
             note={"added": True},
         )
-        return self._add_once(
+        return self._flow.add_once(
             draft,
             lambda record: (
                 record.note.get("added") is True and record.params == stored and record.values == final.values
             ),
         )
 
-    # -------------------------------------------------------------------------------------------------- looking
+    def confirm(
+        self,
+        objective: Objective,
+        *,
+        top: int | Sequence[int] = 3,
+        repeats: int = 5,
+        budget: int | None = None,
+        **settings: Any,
+    ) -> Confirmation:
+        """Trains the best trials again with new seeds, which tells what to expect of them, and which is really the best.
 
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return self.record.name
+        Trial 0 is among the candidates, to tell the gain over it. Each training is a trial of the study ``NAME/confirm`` in the
+        same storage: run the same line again and it continues.
+
+        Args:
+            objective: as for ``optimize``; seeded by ``trial.seed``, or by nothing.
+            top: how many trials, or their numbers.
+            repeats: trainings of each.
+            budget: trainings in all; those beyond ``repeats`` for each go where they tell most.
+            **settings: ``workers``, ``gpus_per_trial``, ``timeout``, ``on_error``, ``progress``, ... of ``optimize``.
+
+        Raises:
+            ValueError: several objectives, or a budget too small, with what it needs.
+            LookupError: no trial is complete, or no training gave a value.
+        """
+        plan = planned(self.history, top, repeats, budget)
+        record, _ = self.storage.create_study(confirming(self.history))
+        again = Study(self.storage, record, self.history.declared or None, self._checkpoints)
+        run_again = partial(again.optimize, objective, Queued(), scheduler="full", report=False, **settings)
+        try:
+            train_again(plan, again._flow.refresh, again._flow.add_once, run_again)
+        finally:
+            again._flow.close()
+        told = self.confirmation
+        if told is None:
+            raise LookupError(f"confirm: no training of study {self.name!r} with a new seed gave a value")
+        return told
+
+    # -------------------------------------------------------------------------------------------------- looking
 
     @property
     def history(self) -> History:
         """Everything known now: records, arrays, the joint space."""
         return self._flow.refresh()
 
-    @property
-    def trials(self) -> list[TrialRecord]:
-        """All trials by number."""
-        return list(self.history)
-
-    @property
-    def best_trial(self) -> TrialRecord:
-        """The finished trial with the best value (of the first objective, where there are several).
-
-        Raises:
-            LookupError: no trial is complete yet.
-        """
-        best = self.history.best
-        if best is None:
-            raise LookupError(f"study {self.name!r} has no complete trial yet ({len(self.history)} trials in all)")
-        return best
-
-    @property
-    def pareto_front(self) -> list[TrialRecord]:
-        """The finished trials that no other one beats in all objectives."""
-        return pareto_front(self.history)
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """What was kept with the study by ``set_attribute``."""
-        return self.history.study.attributes
-
     def set_attribute(self, key: str, value: Any) -> None:
         """Keeps a JSON value with the study; None removes it."""
         self.storage.write(self.record.id, None, 0, Update(attributes={key: value}))
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """All trials as a pandas data frame."""
-        return to_dataframe(self.history)
-
-    def report(self) -> str:
-        """The end-of-run report: counts, the best trial, its params."""
-        return study_report(self.history)
 
     def say(self, text: str) -> None:
         """Tells the user one sentence, as the progress display does."""
@@ -336,19 +354,6 @@ class Study:
         for listener in self._listeners:
             listener(event)
 
-    def _welcome(self, n_trials: int | None) -> None:
-        """Says what is there already when a study goes on."""
-        history = self.history
-        if not len(history):
-            return
-        counts = ", ".join(f"{history.count(state)} {state}" for state in State if history.count(state))
-        where = f"Study '{self.name}' in {describe(self.storage)}: {counts}."
-        if n_trials is not None and history.n_counted >= n_trials and not history.lost:
-            left = f" All {n_trials} trials are done; a larger n_trials goes on."
-        else:
-            left = f" {n_trials - history.n_counted} of {n_trials} trials left." if n_trials is not None else ""
-        self._hear(Notice(level="info", text=where + left))
-
     def _stored(self, params: Mapping[str, Any], what: str) -> dict[str, Scalar]:
         """Params as they are kept: by the known domains, else as plain scalars."""
         space, stored = self.history.space, {}
@@ -364,13 +369,3 @@ class Study:
                 raise TypeError(f"{what}: {name}={value!r} must be a number, a text, a bool, None, or a choice's label")
             stored[name] = plain
         return stored
-
-    def _add_once(self, draft: Draft, is_same: Callable[[TrialRecord], bool]) -> int:
-        while True:
-            history = self.history
-            known = next((record.number for record in history if is_same(record)), None)
-            if known is not None:
-                return known
-            added = self.storage.add(self.record.id, draft, worker=self._flow.worker, number=len(history))
-            if added is not None:
-                return added.number

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import hashlib
 import math
 import os
 import sys
@@ -40,10 +41,13 @@ class Trial:
         number: the trial's number in its study, from 0.
         attempt: 1 at the first start, 2 when it is run again after a crash, ...
         position: how far the training is; displays read it.
+        seed: 32 bits for the objective's own randomness: ``torch.manual_seed(trial.seed)``. The same in each attempt, another
+            one in each trial and in each of its repeats.
+        repeat: which of the study's ``repeats`` this is, from 0.
     """
 
     __slots__ = ("_asked", "_backend", "_clock", "_metrics", "_params", "_prefix", "_reports", "_resumed", "_step",
-                 "_tracked", "attempt", "number", "position")  # fmt: skip
+                 "_tracked", "attempt", "number", "position", "repeat", "seed")  # fmt: skip
 
     def __init__(
         self,
@@ -54,9 +58,13 @@ class Trial:
         metrics: Sequence[str] = (VALUE,),
         given: Mapping[str, tuple[Domain, Scalar]] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        seed: int = 0,
+        repeat: int = 0,
     ) -> None:
         self.number = number
         self.attempt = attempt
+        self.seed = seed
+        self.repeat = repeat
         self.position = Position()
         self._backend = backend
         self._metrics = tuple(metrics)
@@ -239,6 +247,8 @@ class Trial:
             restore_states(resumed.directory, self._tracked)
         elif resumed.directory is not None and self._resumed is None:  # nobody can make use of the checkpoint
             resumed = replace(resumed, step=0, directory=None)
+        elif resumed.directory is None and self._tracked:  # these steps build on each other, and nothing was saved
+            resumed = replace(resumed, step=0)
         self._resumed = resumed
         return resumed
 
@@ -389,6 +399,12 @@ class Trial:
     def annotate(self, key: str, value: Any) -> None:
         """Keeps a JSON value with the trial: ``trial.annotate("n_weights", 12_345)``."""
         self._backend.annotate(key, value)
+
+
+def trial_seed(study_seed: int, number: int, repeat: int = 0) -> int:
+    """The seed of a trial's own randomness, below 2**32."""
+    text = f"{study_seed}/{number}/{repeat}/trial"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
 
 
 def _place(line: FrameLine) -> str:

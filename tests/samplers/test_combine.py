@@ -15,7 +15,8 @@ from honed.errors import NoFeasiblePoint
 from honed.history import History
 from honed.records import Exhausted, State, StudyRecord, Suggestion, TrialRecord, Wait
 from honed.samplers.base import Sampler, Stream
-from honed.samplers.combine import Countable, Distinct, Feasible, Fixed, feasible_share, fit_for_use, refuse_empty
+from honed.samplers.beliefs import Believing
+from honed.samplers.combine import Countable, Distinct, Feasible, Fixed, Held, feasible_share, fit_for_use, refuse_empty
 from honed.samplers.grid import Grid
 from honed.samplers.quasirandom import Halton, Sobol
 from honed.samplers.random import Random
@@ -237,9 +238,10 @@ def test_a_forbidden_part_of_a_finite_space_is_left_out_of_the_count(sampler):
 
 
 def test_fit_for_use_leaves_a_bookkeeper_alone():
-    assert fit_for_use(Grid()) == Grid()
-    assert fit_for_use(Random()) == Distinct(Feasible(Random()))
-    assert fit_for_use(Countable(Grid(), Sobol())) == Countable(Grid(), Sobol())
+    assert fit_for_use(Grid()) == Held(Grid())
+    assert fit_for_use(Random()) == Held(Distinct(Feasible(Believing(Random()))))
+    assert fit_for_use(fit_for_use(Random())) == fit_for_use(Random())
+    assert fit_for_use(Countable(Grid(), Sobol())) == Held(Countable(Grid(), Sobol()))
 
 
 # ---------------------------------------------------------------------------------------------------------- fixed

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from honed.domains import Categorical, Float, Int
-from honed.records import TrialRecord
+from honed.records import Cause, State, TrialRecord
 from honed.samplers.annealing import Annealing
 from honed.samplers.base import Sampler
+from honed.samplers.cmaes import CMAES
 from honed.samplers.evolution import DifferentialEvolution, RegularizedEvolution
 from honed.samplers.random import Random
 from honed.space import Space
@@ -131,6 +133,29 @@ def test_ageing_evolution_forgets():
     for record in list(driver.history)[10:]:
         at = order.index(record.number)
         assert record.note["mutated"] in order[max(at - 10, 0) : at]
+
+
+class Limited(Driver):
+    """A driver whose trials measure by how much they are too heavy: 3.2 - sum(x), which few of them keep at random."""
+
+    def finish(self, number: int, state: State | None = None, cause: Cause | None = None) -> TrialRecord:
+        weight = 3.2 - sum(self.started[number].params.values()) / 2  # type: ignore[arg-type]
+        self.change(replace(self.history[number], attributes={"constraint:weight": {"value": weight, "max": 1.0}}))
+        return super().finish(number, state, cause)
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, CMAES()], ids=str)
+def test_a_measured_limit_counts_before_the_loss(sampler):
+    """The loss pulls away from what is allowed: sum(x) of at least 4.4, where the sphere's centre has 2.4."""
+    driver = Limited(sampler, sphere, space=CUBE, seed=10)
+    driver.run(200)
+    violations = driver.history.columns.violations
+    assert (violations[120:] <= 0.0).mean() > 0.5
+    free = Driver(sampler, sphere, space=CUBE, seed=10)
+    free.run(200)
+    assert np.mean([sum(p.values()) for p in driver.params[120:]]) > 1.0 + np.mean(
+        [sum(p.values()) for p in free.params[120:]]
+    )
 
 
 def test_steps_become_smaller_as_it_cools():

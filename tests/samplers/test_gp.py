@@ -128,7 +128,9 @@ def test_failing_configurations_are_avoided() -> None:
     space = Space(x0=CUBE["x0"], x1=CUBE["x1"])
     driver = played(GP(n_candidates=512, random_every=0), objective, space, 40)
     late = [driver.history[number] for number in range(20, 40)]
-    assert sum(record.state is State.FAILED for record in late) < 8
+    failed = [record.params["x0"] for record in late if record.state is State.FAILED]
+    assert len(failed) < 7
+    assert sum(x > 0.6 for x in failed) <= 3  # by chance 8; the optimum lies at the border, where the others failed
 
 
 def test_noise_does_not_make_it_repeat_a_lucky_point() -> None:
@@ -247,7 +249,7 @@ def test_many_trials_and_many_dimensions_use_a_trust_region_and_are_survived() -
     def far(ask: Ask) -> float:
         return float(sum((ask(f"x{i}", wide[f"x{i}"]) - 0.3) ** 2 for i in range(25)) + ask("b", wide["b"]))
 
-    assert best(played(QUICK, far, wide, 45)) < best(played(Random(), far, wide, 120))
+    assert best(played(QUICK, far, wide, 45)) < best(played(Random(), far, wide, 1000))
 
 
 def test_fixed_parameters_stay_and_the_others_are_learned() -> None:

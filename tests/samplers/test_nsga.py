@@ -12,7 +12,7 @@ import pytest
 from honed.algorithms.hypervolume import hypervolume
 from honed.domains import Bool, Categorical, Float, Int
 from honed.history import History
-from honed.records import Delta, Direction, State, StudyRecord, Suggestion, TrialRecord
+from honed.records import EMPTY, Delta, Direction, State, StudyRecord, Suggestion, TrialRecord
 from honed.samplers.base import Sampler, Stream
 from honed.samplers.nsga import NSGA2, NSGA3
 from honed.samplers.random import Random
@@ -61,18 +61,20 @@ class Study:
         domains = {name: self.space[name] for name in answer.params}
         return self.change(len(self.history), State.RUNNING, answer.params, domains, answer.note)
 
-    def change(self, number, state, params, domains, note, values=None) -> TrialRecord:
+    def change(self, number, state, params, domains, note, values=None, attributes=EMPTY) -> TrialRecord:
         record = TrialRecord(
-            number=number, state=state, params=params, domains=domains, note=note, values=values, attempt=1
-        )
+            number=number, state=state, params=params, domains=domains, note=note, values=values, attributes=attributes,
+            attempt=1,
+        )  # fmt: skip
         self.n_changes += 1
         self.last.pop(number, None)
         self.last[number] = record
         self.history = self.history.extend(Delta(revision=self.n_changes, trials=(record,)))
         return record
 
-    def finish(self, record: TrialRecord, values: tuple[float, ...]) -> None:
-        self.change(record.number, State.COMPLETE, record.params, record.domains, record.note, values)
+    def finish(self, record: TrialRecord, values: tuple[float, ...], late: float | None = None) -> None:
+        kept = {} if late is None else {"constraint:late": {"value": late, "max": 0.0}}
+        self.change(record.number, State.COMPLETE, record.params, record.domains, record.note, values, kept)
 
     def run(self, n: int, losses: Callable[[TrialRecord], tuple[float, ...]]) -> None:
         while len(self.history) < n:
@@ -162,6 +164,22 @@ def test_strange_losses_are_survived(sampler, m):
     values = [0.0, 1.0, -1.0, math.nan, math.inf, -math.inf, 1e308, -1e308]
     study.run(60, lambda record: tuple(choose.choice(values) for _ in range(m)))
     assert all(MIXED[name].contains(value) for params in study.params for name, value in params.items())
+
+
+@pytest.mark.parametrize("sampler", [NSGA2(), NSGA3()], ids=["2", "3"])
+def test_trials_that_keep_a_measured_limit_are_the_parents_of_the_others(sampler):
+    def late(x: np.ndarray) -> float:
+        return 1.3 - x[0] - x[1]  # a quarter keeps it
+
+    def run(sampler: Sampler) -> np.ndarray:
+        study = Study(sampler, cube(6), 2, seed=1)
+        while len(study.history) < 150:
+            record = study.start()
+            study.finish(record, zdt1(point(record)), late(point(record)))
+        return study.history.columns.violations
+
+    found, at_random = run(sampler)[75:], run(Random())
+    assert (found <= 0.0).mean() > 2.0 * (at_random <= 0.0).mean()
 
 
 @pytest.mark.parametrize("make", [NSGA2, NSGA3])

@@ -12,6 +12,7 @@ from honed.schedulers.hyperband import Hyperband
 from honed.schedulers.paired import Wilcoxon
 from honed.schedulers.pasha import PASHA
 from honed.schedulers.pbt import PBT
+from honed.schedulers.repeated import ClearlyWorse
 from honed.schedulers.stopping import EpochRule, Median, Patience, Percentile, StopAlso, Threshold
 from honed.testing.scheduler_suite import LENGTH, Case, SchedulerSuite
 
@@ -35,6 +36,7 @@ CASES = [
     Case(Patience(patience=5)),
     Case(Threshold()),
     Case(Wilcoxon()),
+    Case(ClearlyWorse(), is_rule=False, n_steps=30 * LENGTH),  # this study repeats nothing
     Case(PBT(params=["lr", "momentum"], population=10)),
     Case(StopAlso(ASHA(), Median()), n_trials=60),
     Case(StopAlso(Hyperband(), Threshold())),

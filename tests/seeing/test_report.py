@@ -126,6 +126,7 @@ def test_several_objectives_give_the_pareto_front():
         *("Trial 0:", "Values:", "  accuracy: 0.9", "  latency: 30.0", "Params:", "  lr: 0.1"),
         *("Trial 1:", "Values:", "  accuracy: 0.8", "  latency: 10.0", "Params:", "  lr: 0.2"),
         *("Trial 3:", "Values:", "  accuracy: 0.7", "  latency: 5.0", "Params:"),
+        "Knee of the front (best_trial): trial 1",
     ]
 
 
@@ -134,7 +135,10 @@ def test_long_pareto_front_is_cut():
     report = study_report(a_history(*trials, directions=("minimize", "minimize"), metrics=("a", "b")))
     assert "Pareto front (25 trials):" in report
     assert report.count("Values:") == 10
-    assert report.endswith("... and 15 more trials on the front")
+    assert report.splitlines()[-2:] == [
+        "... and 15 more trials on the front",
+        "Knee of the front (best_trial): trial 0",
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------- the table

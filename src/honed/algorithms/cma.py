@@ -261,15 +261,16 @@ class Progress:
         self.has_ended = False
         self._strategy = strategy(layout, beginning, size, adapts=adapts)
         self._patience = 10 + math.ceil(30 * layout.n_columns / size)
-        self._best, self._n_idle = math.inf, 0
+        self._best: tuple[float, float] = (math.inf, math.inf)
+        self._n_idle = 0
 
     def draw(self, seed: int) -> Draw:
         """A member as a function of the state and the seed."""
         with np.errstate(all="ignore"):
             return self._strategy.draw(seed)
 
-    def tell(self, members: Sequence[Draw], losses: Sequence[float]) -> None:
-        """One generation, best first; afterwards ``has_ended`` says whether a restart is due."""
+    def tell(self, members: Sequence[Draw], merits: Sequence[tuple[float, float]]) -> None:
+        """One generation with its violations and losses, best first; afterwards ``has_ended`` says whether a restart is due."""
         try:
             with np.errstate(all="ignore"):
                 self._strategy.tell(members)
@@ -278,8 +279,8 @@ class Progress:
         except (np.linalg.LinAlgError, AssertionError, FloatingPointError):  # asserts of cmaes about its numbers
             is_over = True
         self.n_generations += 1
-        self._n_idle = 0 if losses[0] < self._best else self._n_idle + 1
-        self._best = min(self._best, losses[0])
+        self._n_idle = 0 if merits[0] < self._best else self._n_idle + 1
+        self._best = min(self._best, merits[0])
         V, C = np.array([v for v, _ in members]), np.array([c for _, c in members])
         is_narrow = V.size > 0 and bool((np.ptp(V, axis=0) < _NARROW).all()) and bool((np.ptp(C, axis=0) == 0).all())
         self.has_ended = is_over or is_narrow or self._n_idle >= self._patience

@@ -26,9 +26,7 @@ _LEAST_VARIANCE = 1e-12
 _DRAWS_SEED = 14063896
 
 
-def energy(
-    kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats
-) -> tuple[float, Floats]:
+def energy(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats) -> tuple[float, Floats]:
     """Minus the log posterior density of theta but for a constant, and its gradient."""
     from scipy.linalg.lapack import dpotrf, dpotri
 
@@ -45,9 +43,7 @@ def energy(
     return value, gradient + at.pull(0.5 * K_inv)
 
 
-def fit(
-    kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start: Floats | None = None
-) -> Floats:
+def fit(kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start: Floats | None = None) -> Floats:
     """The theta of the largest posterior density.
 
     Args:
@@ -112,9 +108,7 @@ class CurvePosterior:
     alpha: Floats
 
     @staticmethod
-    def conditioned(
-        kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats
-    ) -> CurvePosterior:
+    def conditioned(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats) -> CurvePosterior:
         """The process with these hyperparameters after the points."""
         L_inv = inverse_factor(matrix(kernel, theta, F, rows, u))
         return CurvePosterior(kernel, theta, kernel.scaled(theta, F), rows, u, z, L_inv, L_inv.T @ (L_inv @ z))
@@ -156,9 +150,7 @@ class CurvePosterior:
         L_inv[n:, :n] = -corner @ (B @ self.L_inv)
         values = np.concatenate([self.z, k @ self.alpha if z is None else z])
         joined = (np.concatenate([self.rows, rows]), np.concatenate([self.u, u]))
-        return CurvePosterior(
-            self.kernel, self.theta, self.G, *joined, values, L_inv, L_inv.T @ (L_inv @ values)
-        )
+        return CurvePosterior(self.kernel, self.theta, self.G, *joined, values, L_inv, L_inv.T @ (L_inv @ values))
 
     def predict(self, rows: Ints, u: Floats) -> tuple[Floats, Floats]:
         """Mean and variance [q] of curves at times, without noise.
@@ -177,46 +169,16 @@ class CurvePosterior:
         V = k @ self.L_inv.T
         return k @ self.alpha, self._among(rows, u) - V @ V.T
 
-    def predict_new(self, F: Floats, u: float) -> tuple[Floats, Floats]:
-        """Mean and variance [c] of new configurations at one time."""
-        K_x = matern(squared_distances(self.kernel.scaled(self.theta, F), self._used))[0]
-        by_trial, common, base = self._for_new(u)
-        V = K_x @ by_trial + common
-        mean = V @ base
-        variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
-        return mean, np.maximum(variance, _LEAST_VARIANCE)
-
-    def predict_new_with_pull(
-        self, F: Floats, u: float
-    ) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
-        """As ``predict_new``, and what turns derivatives by mean and variance into gradients [c, p] by F."""
-        G, used = self.kernel.scaled(self.theta, F), self._used
-        K_x, slopes = matern(squared_distances(G, used))
-        by_trial, common, base = self._for_new(u)
-        V = K_x @ by_trial + common
-        variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
-
-        def pull(by_mean: Floats, by_variance: Floats) -> Floats:
-            by_V = by_mean[:, None] * base - 2.0 * by_variance[:, None] * V
-            B = (by_V @ by_trial.T) * slopes
-            by_G = 2.0 * (B.sum(axis=1)[:, None] * G - B @ used)
-            return np.asarray(by_G / self.lengthscales[self.kernel.groups])
-
-        return V @ base, np.maximum(variance, _LEAST_VARIANCE), pull
-
-    @property
-    def _used(self) -> Floats:
-        """Scaled features of the trials that have points, [k, p]."""
-        return np.asarray(self.G[np.unique(self.rows)])
-
-    def _for_new(self, u: float) -> tuple[Floats, Floats, Floats]:
-        """V = K_x [c, k] by_trial [k, n] + common [n]; the mean is V base."""
+    def for_new(self, u: float) -> NewCurves:
+        """What predicts new configurations at one time."""
         s = self.kernel.amplitudes(self.theta)
         K_t = matern(((self.u - u) / s.time) ** 2)[0]
-        _, place = np.unique(self.rows, return_inverse=True)
-        weights = np.zeros((int(place.max()) + 1, len(self.u)))
+        used, place = np.unique(self.rows, return_inverse=True)
+        weights = np.zeros((len(used), len(self.u)))
         weights[place, np.arange(len(self.u))] = s.a + s.b * K_t
-        return weights @ self.L_inv.T, self.L_inv @ (s.e * K_t), self.L_inv @ self.z
+        scales = self.lengthscales[self.kernel.groups]
+        by_trial, common = weights @ self.L_inv.T, self.L_inv @ (s.e * K_t)
+        return NewCurves(scales, self.G[used], by_trial, common, self.L_inv @ self.z, s.total)
 
     def _cross(self, rows: Ints, u: Floats) -> Floats:
         """[q, n] with the points."""
@@ -229,3 +191,42 @@ class CurvePosterior:
         """[q, q] among new points, without noise."""
         K_x = matern(squared_distances(self.G[rows], self.G[rows]))[0]
         return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - u, rows[:, None] == rows)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCurves:
+    """Predictions of configurations that have no curve yet: V = K_x by_trial + common, of mean V base.
+
+    Attributes:
+        scales: [p] lengthscale of each feature.
+        G: [k, p] scaled features of the trials that have points.
+        by_trial, common, base: [k, n], [n], [n].
+        total: the prior variance.
+    """
+
+    scales: Floats
+    G: Floats
+    by_trial: Floats
+    common: Floats
+    base: Floats
+    total: float
+
+    def predict(self, F: Floats) -> tuple[Floats, Floats]:
+        """Mean and variance [c]."""
+        V = matern(squared_distances(F / self.scales, self.G))[0] @ self.by_trial + self.common
+        variance = self.total - np.einsum("ij,ij->i", V, V)
+        return V @ self.base, np.maximum(variance, _LEAST_VARIANCE)
+
+    def predict_with_pull(self, F: Floats) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
+        """As ``predict``, and what turns derivatives by mean and variance into gradients [c, p] by F."""
+        G = F / self.scales
+        K_x, slopes = matern(squared_distances(G, self.G))
+        V = K_x @ self.by_trial + self.common
+        variance = self.total - np.einsum("ij,ij->i", V, V)
+
+        def pull(by_mean: Floats, by_variance: Floats) -> Floats:
+            by_V = by_mean[:, None] * self.base - 2.0 * by_variance[:, None] * V
+            B = (by_V @ self.by_trial.T) * slopes
+            return np.asarray(2.0 * (B.sum(axis=1)[:, None] * G - B @ self.G) / self.scales)
+
+        return V @ self.base, np.maximum(variance, _LEAST_VARIANCE), pull

@@ -9,10 +9,10 @@ Departure: given the losses at those configurations the losses at a new one are 
 them is taken in closed form (as by Emmerich et al. 2011, doi 10.1109/CEC.2011.5949880) and only fronts are drawn; nothing is
 smoothed, and few draws do. With psi(a) = E (a - f)_+ = sd h((a - mean) / sd), a box (l, u) gains psi(u) - psi(l) in each
 objective. Boxes: a staircase for two objectives; for three the sweep of ``hypervolume`` with every step of its staircase
-kept as one box for as long as it stands, at most 2 n + 1 of them (the number of Lacour et al. 2017, doi 10.1016/j.cor.2016.08.008).
+kept as one box for as long as it stands: at most 2 n + 1 of them (as by Lacour, Klamroth, Fonseca 2017).
 
     F  [n, m]       a front: losses, smaller is better      r  [m]  the reference
-    low, high  [s, k, m]  the boxes of s fronts, padded with empty ones (high = low)
+    low, high  [k, m]  the corners of boxes
     mean  [c, s, m], variance  [c, m]    of c new points, given the losses that the fronts are of
     B  [b, d]       configurations tried or under way       eps  [b, s]  standard normals
 """
@@ -20,7 +20,7 @@ kept as one box for as long as it stands, at most 2 n + 1 of them (the number of
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +31,11 @@ from honed.algorithms.gp import Posterior, condition
 from honed.algorithms.hypervolume import front_of
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 _NUGGET = 1e-5  # of draws, whose values have no noise; larger than rounding, far below any noise that matters
 _NOWHERE = -1e9  # standard deviations below the mean: a box without lower end
+_LEAST_REST = 1e-15  # boxes thinner than rounding
 
 # ------------------------------------------------------------------------------------------------------------- boxes
 
@@ -92,20 +94,38 @@ def _slabs(F: Floats, r: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fronts:
-    """The boxes below several fronts: low, high [s, k, m]."""
+    """The boxes below several fronts. What is expected depends on their ends, which many of them share.
 
-    low: Floats
-    high: Floats
+    Attributes:
+        ends: for each objective [s, e] where boxes end; the first of them is -inf.
+        low, high: for each objective [s, k] the place of each box's ends; the same where a front has fewer boxes.
+    """
+
+    ends: tuple[Floats, ...]
+    low: tuple[Ints, ...]
+    high: tuple[Ints, ...]
+
+    def __len__(self) -> int:
+        return len(self.ends[0])
 
     @staticmethod
     def of(fronts: Sequence[Floats], r: Floats) -> Fronts:
         """For fronts [n, m] of any lengths; dominated points among them do no harm."""
         cut = [boxes(F, r) for F in fronts]
-        k = max(len(low) for low, _ in cut)
-        low, high = np.zeros((len(cut), k, len(r))), np.zeros((len(cut), k, len(r)))
-        for i, (a, b) in enumerate(cut):
-            low[i, : len(a)], high[i, : len(b)] = a, b
-        return Fronts(low, high)
+        k, columns = max(len(low) for low, _ in cut), []
+        for j in range(len(r)):
+            found = [np.unique(np.concatenate([low[:, j], high[:, j]])) for low, high in cut]
+            ends = np.zeros((len(cut), 1 + max(map(len, found))))
+            places = np.zeros((2, len(cut), k), dtype=np.int64)
+            ends[:, 0] = -np.inf
+            for i, ((low, high), edges) in enumerate(zip(cut, found, strict=True)):
+                edges = edges[np.isfinite(edges)]
+                ends[i, 1 : 1 + len(edges)] = edges
+                places[0, i, : len(low)] = np.where(np.isfinite(low[:, j]), 1 + np.searchsorted(edges, low[:, j]), 0)
+                places[1, i, : len(high)] = 1 + np.searchsorted(edges, high[:, j])
+            columns.append((ends, places[0], places[1]))
+        ends_of, low_of, high_of = zip(*columns, strict=True)
+        return Fronts(ends_of, low_of, high_of)
 
 
 # -------------------------------------------------------------------------------------------------------- the integral
@@ -113,38 +133,42 @@ class Fronts:
 
 def log_ehvi(mean: Floats, variance: Floats, fronts: Fronts) -> Floats:
     """The log of the mean over fronts of the expected gain [c]."""
-    sd = np.sqrt(variance)
-    total = np.zeros((len(mean), *fronts.low.shape[:2]))
-    for j in range(mean.shape[2]):
-        total += _log_lengths(mean[:, :, j], sd[:, j], fronts.low[..., j], fronts.high[..., j])[0]
-    return _log_sum(total)[0] - np.log(fronts.low.shape[0])
+    parts = (_log_lengths(mean[:, :, j], variance[:, j], fronts, j)[0] for j in range(mean.shape[2]))
+    value: Floats = _log_sum(_total(parts))[0] - np.log(len(fronts))
+    return value
 
 
 def log_ehvi_slopes(mean: Floats, variance: Floats, fronts: Fronts) -> tuple[Floats, Floats, Floats]:
     """As ``log_ehvi``, and its derivatives by mean [c, s, m] and by variance [c, m]."""
-    sd = np.sqrt(variance)
-    m = mean.shape[2]
-    parts = [_log_lengths(mean[:, :, j], sd[:, j], fronts.low[..., j], fronts.high[..., j]) for j in range(m)]
-    value, shares = _log_sum(sum((part[0] for part in parts[1:]), parts[0][0]))
-    by_mean = np.stack([(shares * part[1]).sum(axis=2) for part in parts], axis=2)
-    by_variance = np.stack([(shares * part[2]).sum(axis=(1, 2)) for part in parts], axis=1)
-    return value - np.log(fronts.low.shape[0]), by_mean, by_variance
+    parts = [_log_lengths(mean[:, :, j], variance[:, j], fronts, j) for j in range(mean.shape[2])]
+    value, shares = _log_sum(_total(part[0] for part in parts))
+    by_mean = np.stack([np.einsum("csk,csk->cs", shares, part[1]) for part in parts], axis=2)
+    by_variance = np.stack([np.einsum("csk,csk->c", shares, part[2]) for part in parts], axis=1)
+    return value - np.log(len(fronts)), by_mean, by_variance
 
 
-def _log_lengths(mean: Floats, sd: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
-    """Logs of what is gained within the boxes in one objective [c, s, k], and derivatives by mean and by variance."""
-    sd = sd[:, None, None]
-    upper, Phi, phi = log_h((high - mean[..., None]) / sd)
-    has_end = np.isfinite(low)
-    if not has_end.any():
-        is_box = high > low
-        return np.where(is_box, np.log(sd) + upper, -np.inf), -Phi / sd, phi / (2.0 * sd**2)
-    with np.errstate(invalid="ignore"):
-        lower, Phi_low, phi_low = log_h(np.where(has_end, (low - mean[..., None]) / sd, _NOWHERE))
-    share = np.where(high > low, np.exp(np.minimum(lower - upper, 0.0)), 0.0)
-    rest = np.maximum(1.0 - share, 1e-15)
-    value = np.where(high > low, np.log(sd) + upper + np.log(rest), -np.inf)
-    return value, -(Phi - share * Phi_low) / (rest * sd), (phi - share * phi_low) / (rest * 2.0 * sd**2)
+def _total(parts: Iterable[Floats]) -> Floats:
+    first, *others = parts
+    for part in others:
+        first = first + part
+    return first
+
+
+def _log_lengths(mean: Floats, variance: Floats, fronts: Fronts, j: int) -> tuple[Floats, Floats, Floats]:
+    """Logs of what is gained within the boxes in objective j [c, s, k], and derivatives by mean and by variance."""
+    ends, low, high = fronts.ends[j], fronts.low[j], fronts.high[j]
+    sd, rows = np.sqrt(variance)[:, None, None], np.arange(len(fronts))[:, None]
+    log_psi, Phi, phi = log_h(np.maximum((ends - mean[..., None]) / sd, _NOWHERE))
+    log_psi += np.log(sd)
+    value, Phi_high, phi_high = log_psi[:, rows, high], Phi[:, rows, high], phi[:, rows, high]
+    if low.any():
+        share = np.exp(log_psi[:, rows, low] - value)  # psi(l) / psi(u)
+        rest = np.maximum(1.0 - share, _LEAST_REST)
+        value += np.log(rest)
+        Phi_high = (Phi_high - share * Phi[:, rows, low]) / rest
+        phi_high = (phi_high - share * phi[:, rows, low]) / rest
+    value[:, high == low] = -np.inf
+    return value, -Phi_high / sd, phi_high / (2.0 * sd * sd)
 
 
 def _log_sum(values: Floats) -> tuple[Floats, Floats]:

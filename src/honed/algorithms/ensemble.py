@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.algorithms.acquisition import log_ei, log_ei_slopes, log_mean_exp
-from honed.algorithms.gp import Posterior, condition, fit, laplace_draws, leave_one_out, noise_prior
+from honed.algorithms.gp import Mean, Posterior, condition, fit, laplace_draws, leave_one_out, noise_prior
 from honed.algorithms.kernels import ConfigKernel, Layout
 from honed.algorithms.warps import Warped, cut_tail, fitted_warps
 
@@ -26,17 +26,20 @@ Floats = npt.NDArray[np.float64]
 WARP_FROM = 30  # from 15 on, as in the literature, was worse on HPOBench and on functions in 3 to 8 dimensions
 DRAWS_BELOW = 50
 N_DRAWS = 6
+_MORE_ITERATIONS = 12
 _LEAST_WEIGHT = 0.1
+_MOST_SPREAD = 3.0  # standard deviations of all losses: a prediction that says nothing
 _CELLS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One warp's hyperparameters: the most probable ones first, then draws."""
+    """One warp's hyperparameters: the most probable ones first, then draws; and its prior mean, if it has one."""
 
     name: str
     weight: float
     thetas: tuple[Floats, ...]
+    mean: Mean | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,9 @@ def learn(layout: Layout, X: Floats, y: Floats, noise: float | None = None) -> H
     prior = noise_prior(kernel.prior, noise)
     cut = cut_tail(y)
     warps = fitted_warps(cut)
-    found = [fit(kernel, X, warp.z, prior) for warp in warps]
+    found = [fit(kernel, X, warps[0].z, prior)]
+    near = replace(prior, start=found[0])  # other warps of the same losses end not far from there
+    found += [fit(kernel, X, warp.z, near, _MORE_ITERATIONS) for warp in warps[1:]]
     scores = [score(warp, condition(kernel, theta, X, warp.z), cut) for warp, theta in zip(warps, found, strict=True)]
     weights = weights_of(scores)
     members = []
@@ -104,13 +109,26 @@ def score(warp: Warped, posterior: Posterior, y: Floats) -> float:
     return float(np.log(np.maximum(mass, 1e-4)).sum())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What is known of trials beside their losses.
+
+    Attributes:
+        spreads: [n] standard deviations of losses that are predicted, in their unit; 0 for those that were measured.
+        is_allowed: [n] whether a trial may be the one to improve on; at least one is.
+    """
+
+    spreads: Floats
+    is_allowed: npt.NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class Weighted:
     """A member that has seen the data.
 
     Attributes:
         posteriors: under the most probable hyperparameters, then under the draws.
-        bests: the lowest posterior mean at the data, of each.
+        bests: the lowest posterior mean at the data that may be improved on, of each.
     """
 
     weight: float
@@ -126,20 +144,29 @@ class Ensemble:
 
     @staticmethod
     def conditioned(
-        hyper: Hyperparameters, X: Floats, y: Floats, pending: Floats, draw: np.random.Generator | None
+        hyper: Hyperparameters,
+        X: Floats,
+        y: Floats,
+        pending: Floats,
+        draw: np.random.Generator | None,
+        standing: Standing | None = None,
     ) -> Ensemble:
         """The members that have seen all data, and believe or draw what is pending.
 
         Args:
             pending: [p, d] configurations whose losses are not known yet.
             draw: draws their values from the joint posterior; None believes the means.
+            standing: by default all losses are measured and may be improved on.
         """
-        warps = {warp.name: warp for warp in fitted_warps(cut_tail(y))}
+        cut = cut_tail(y)
+        warps = {warp.name: warp for warp in fitted_warps(cut)}
+        is_allowed = np.ones(len(y), dtype=bool) if standing is None else standing.is_allowed
         members = []
         for member in hyper.members:
-            z = warps[member.name].z
-            posteriors = [condition(hyper.kernel, theta, X, z) for theta in member.thetas]
-            bests = tuple(float((p.z - p.noise * p.alpha).min()) for p in posteriors)
+            warp = warps[member.name]
+            extra = 0.0 if standing is None else _variances(warp, cut, standing.spreads)
+            posteriors = [condition(hyper.kernel, theta, X, warp.z, extra, member.mean) for theta in member.thetas]
+            bests = tuple(_lowest(p, warp.z, extra, is_allowed) for p in posteriors)
             if len(pending):
                 posteriors = [p.append(pending, _drawn(p, pending, draw)) for p in posteriors]
             members.append(Weighted(member.weight, tuple(posteriors), bests))
@@ -187,6 +214,20 @@ class Ensemble:
         for member in self.members:
             total += member.weight * member.posteriors[0].predict(X)[0]
         return total
+
+
+def _variances(warp: Warped, y: Floats, spreads: Floats) -> Floats | float:
+    """[n] variances of warped losses whose losses have these spreads."""
+    if not spreads.any():
+        return 0.0
+    half = 0.5 * (warp.apply(y + spreads) - warp.apply(y - spreads))
+    return np.asarray(np.minimum(half, _MOST_SPREAD) ** 2)
+
+
+def _lowest(posterior: Posterior, z: Floats, extra: Floats | float, is_allowed: npt.NDArray[np.bool_]) -> float:
+    """The lowest posterior mean at the data, of which some are no candidates."""
+    means = z - (posterior.noise + extra) * posterior.alpha
+    return float(means[is_allowed].min())
 
 
 def _drawn(posterior: Posterior, pending: Floats, draw: np.random.Generator | None) -> Floats | None:

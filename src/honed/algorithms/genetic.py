@@ -173,7 +173,8 @@ def _normalised(F: Floats, is_first: Bools) -> Floats:
         plane = np.linalg.solve(extremes, np.ones(m))
         if (plane > 1e-6).all():
             intercepts = 1.0 / plane
-    scaled: Floats = np.clip((F - ideal) / worst, 0.0, _FARTHEST) / intercepts
+    with np.errstate(over="ignore"):  # points that are far behind a tiny front
+        scaled: Floats = np.clip((F - ideal) / worst, 0.0, _FARTHEST) / intercepts
     return scaled
 
 

@@ -5,13 +5,14 @@ Rasmussen, Williams 2006 (chapters 2 and 5): f = 1/2 z'alpha + sum log L_ii + en
 function of the data alone. Uncertainty about them enters through draws from the Laplace approximation at their mode.
 
     X  [n, d]  configurations        z  [n]  standardised values        theta  [k + 1]  logs; the last is the noise s^2
-    K  [n, n]  covariance + s^2 I = LL'                                 alpha = K^-1 z
+    K  [n, n]  covariance + s^2 I = LL'                                 alpha = K^-1 (z - prior mean)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,22 @@ Floats = npt.NDArray[np.float64]
 FLOOR = 1e-6
 """The least variance of noise."""
 
-_BLOCK = 256  # points at a time: matrices that stay in the cache are several times faster
+_BLOCK = 128  # points at a time: matrices that stay in the cache are several times faster
 _MOST_JITTER = 1e-2
 _NOISE = (np.log(2e-3), 1.5)
 _DRAWS_SEED = 20231020
+
+
+class Mean(Protocol):
+    """What is expected of configurations before there are data."""
+
+    def at(self, X: Floats) -> Floats:
+        """[m] at X [m, d]."""
+        ...
+
+    def with_gradient(self, X: Floats) -> tuple[Floats, Floats]:
+        """[m], and the gradients [m, d]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +49,10 @@ class Posterior:
     Attributes:
         theta: [k + 1] hyperparameters.
         P: the features of the data.
-        z: [n] the values.
+        z: [n] the values, without the prior mean.
         L_inv: [n, n] inverse of the Cholesky factor of K.
         alpha: [n] K^-1 z.
+        mean: the prior mean; None is 0.
     """
 
     covariance: Covariance
@@ -47,6 +61,7 @@ class Posterior:
     z: Floats
     L_inv: Floats
     alpha: Floats
+    mean: Mean | None = None
 
     @property
     def noise(self) -> float:
@@ -64,14 +79,33 @@ class Posterior:
         k = self.covariance.cross(self.theta[:-1], self.covariance.points(self.theta[:-1], X), self.P)
         V = k @ self.L_inv.T
         variance = self.covariance.variance(self.theta[:-1]) - np.einsum("ij,ij->i", V, V)
-        return k @ self.alpha, np.maximum(variance, 1e-12)
+        return self._expected(k, X), np.maximum(variance, 1e-12)
+
+    def _expected(self, k: Floats, X: Floats) -> Floats:
+        mean: Floats = k @ self.alpha
+        return mean if self.mean is None else mean + self.mean.at(X)
+
+    def means(self, X: Floats) -> Floats:
+        """The mean [m] of the function at X alone, which costs little."""
+        theta = self.theta[:-1]
+        return self._expected(self.covariance.cross(theta, self.covariance.points(theta, X), self.P), X)
+
+    def means_and_gradient(self, X: Floats) -> tuple[Floats, Floats]:
+        """``means`` and their gradients [m, d]."""
+        theta = self.theta[:-1]
+        k, pull = self.covariance.cross_with_pull(theta, self.covariance.points(theta, X), self.P)
+        mean, gradient = k @ self.alpha, pull(np.tile(self.alpha, (len(X), 1)))
+        if self.mean is None:
+            return mean, gradient
+        before, slope = self.mean.with_gradient(X)
+        return mean + before, gradient + slope
 
     def predict_joint(self, X: Floats) -> tuple[Floats, Floats]:
         """Mean [m] and covariance [m, m] of the function at X."""
         Q = self.covariance.points(self.theta[:-1], X)
         k = self.covariance.cross(self.theta[:-1], Q, self.P)
         V = k @ self.L_inv.T
-        return k @ self.alpha, self.covariance.cross(self.theta[:-1], Q, Q) - V @ V.T
+        return self._expected(k, X), self.covariance.cross(self.theta[:-1], Q, Q) - V @ V.T
 
     def predict_with_pull(self, X: Floats) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
         """As ``predict``, and what turns derivatives by mean and variance into gradients by X."""
@@ -79,11 +113,17 @@ class Posterior:
         k, pull = self.covariance.cross_with_pull(self.theta[:-1], Q, self.P)
         V = k @ self.L_inv.T
         variance = self.covariance.variance(self.theta[:-1]) - np.einsum("ij,ij->i", V, V)
+        mean: Floats = k @ self.alpha
+        slope: Floats | None = None
+        if self.mean is not None:
+            before, slope = self.mean.with_gradient(X)
+            mean = mean + before
 
         def gradient(by_mean: Floats, by_variance: Floats) -> Floats:
-            return pull(by_mean[:, None] * self.alpha - 2.0 * by_variance[:, None] * (V @ self.L_inv))
+            found = pull(by_mean[:, None] * self.alpha - 2.0 * by_variance[:, None] * (V @ self.L_inv))
+            return found if slope is None else found + by_mean[:, None] * slope
 
-        return k @ self.alpha, np.maximum(variance, 1e-12), gradient
+        return mean, np.maximum(variance, 1e-12), gradient
 
     def append(self, X: Floats, z: Floats | None = None) -> Posterior:
         """The process that has seen more values, by rows of the Cholesky factor: O(n^2) for each.
@@ -102,6 +142,8 @@ class Posterior:
         L_inv = np.zeros((n + m, n + m))
         L_inv[:n, :n], L_inv[n:, n:] = self.L_inv, corner
         L_inv[n:, :n] = -corner @ (B @ self.L_inv)
+        if z is not None and self.mean is not None:
+            z = z - self.mean.at(X)
         values = np.concatenate([self.z, k @ self.alpha if z is None else z])
         alpha = L_inv.T @ (L_inv @ values)
         return replace(self, P=self.P.joined(Q), z=values, L_inv=L_inv, alpha=alpha)
@@ -148,7 +190,8 @@ def energy(covariance: Covariance, theta: Floats, X: Floats, z: Floats, prior: P
     if failed:
         return np.inf, gradient
     K_inv, _ = dpotri(L, lower=1)
-    K_inv = np.tril(K_inv) + np.tril(K_inv, -1).T
+    K_inv = K_inv + K_inv.T  # it came as the lower half
+    K_inv.flat[:: n + 1] *= 0.5
     alpha = K_inv @ z
     value = 0.5 * float(z @ alpha) + float(np.log(np.diagonal(L)).sum()) + before
     A = K_inv - np.outer(alpha, alpha)
@@ -158,13 +201,22 @@ def energy(covariance: Covariance, theta: Floats, X: Floats, z: Floats, prior: P
     return value, gradient
 
 
-def condition(covariance: Covariance, theta: Floats, X: Floats, z: Floats) -> Posterior:
-    """The process with these hyperparameters that has seen z at X."""
+def condition(
+    covariance: Covariance, theta: Floats, X: Floats, z: Floats, extra: Floats | float = 0.0, mean: Mean | None = None
+) -> Posterior:
+    """The process with these hyperparameters that has seen z at X.
+
+    Args:
+        extra: [n] variances of values that are less certain than the noise says.
+        mean: the prior mean.
+    """
+    if mean is not None:
+        z = z - mean.at(X)
     P = covariance.points(theta[:-1], X)
     K = covariance.cross(theta[:-1], P, P)
-    K.flat[:: len(z) + 1] += float(np.exp(theta[-1])) + FLOOR
+    K.flat[:: len(z) + 1] += float(np.exp(theta[-1])) + FLOOR + extra
     L_inv = inverse_factor(K)
-    return Posterior(covariance, theta, P, z, L_inv, L_inv.T @ (L_inv @ z))
+    return Posterior(covariance, theta, P, z, L_inv, L_inv.T @ (L_inv @ z), mean)
 
 
 def inverse_factor(K: Floats) -> Floats:

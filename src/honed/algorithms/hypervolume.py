@@ -125,9 +125,12 @@ def _wfg(P: Floats, r: Floats) -> float:
 def front_of(P: Floats) -> Floats:
     """The points [f, m] that no other dominates, equal ones once, by the first objective."""
     P = np.unique(P, axis=0)  # also sorts by the first objective: nothing later dominates an earlier one
-    kept: list[int] = []
+    if P.shape[1] == 2:
+        before = np.concatenate([[np.inf], np.minimum.accumulate(P[:, 1])[:-1]])
+        return P[P[:, 1] < before]
+    kept = np.ones(len(P), dtype=bool)
     for i in range(len(P)):
-        if not (P[kept] <= P[i]).all(axis=1).any():
-            kept.append(i)
+        if kept[i]:
+            kept[i + 1 :] &= (P[i + 1 :] < P[i]).any(axis=1)
     front: Floats = P[kept]
     return front

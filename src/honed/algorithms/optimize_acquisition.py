@@ -2,7 +2,8 @@
 
 All starts climb together, one matrix of points at a time: a projected quasi-Newton method (BFGS on the free coordinates,
 Nocedal, Wright 2006, chapters 6 and 16; shorter steps until Armijo's condition holds), in turns with an exhaustive search over
-each coordinate that has few values. What is returned is always on the grid of values and scored there.
+each coordinate that has few values; along one with more values the neighbours of where the climb ended are tried, near ones
+and far ones. What is returned is always on the grid of values and scored there.
 
     X  [m, d]  points        grids  [d]  the allowed coordinates of each column, None where any number will do
 """
@@ -22,6 +23,8 @@ ScoreAndGradient = Callable[[Floats], tuple[Floats, Floats]]
 """Points [m, d] -> scores [m] and gradients [m, d]."""
 
 _ARMIJO = 1e-4
+_LEAST_STEP, _LEAST_RISE = 1e-3, 1e-4  # lengthscales, nats: finer ends were higher by less than .01 nats
+_HOPS = np.array([0, -1, 1, -2, 2, -4, 4, -8, 8])  # along a coordinate with many values; the climb's end wins ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,12 @@ class Region:
     grids: Sequence[Floats | None]
     few: Sequence[int]
     canonical: Callable[[Floats], Floats]
+
+    @property
+    def many(self) -> list[int]:
+        """Columns whose values are too many to be tried one by one."""
+        free = np.flatnonzero(self.high > self.low).tolist()
+        return [j for j in free if self.grids[j] is not None and j not in self.few]
 
     def snapped(self, X: Floats) -> Floats:
         """The nearest allowed points."""
@@ -71,6 +80,9 @@ def maximise(
             X = climb(score_and_gradient, X, region, np.where(is_free, scales, 0.0), 15 if turn else 25)
         for j in region.few:
             X = _best_value(score, X, region, j)
+    X = region.snapped(X)
+    for j in region.many:
+        X = _best_neighbour(score, X, region, j)
     both = np.concatenate([region.snapped(X), region.snapped(starts)])
     values = score(region.canonical(both))
     best_first: Floats = both[np.argsort(-values, kind="stable")]
@@ -106,8 +118,8 @@ def climb(f: ScoreAndGradient, X: Floats, region: Region, scales: Floats, n_iter
             t[is_open] *= 0.3
         s, y = X_new - X[rows], gradient[rows] - gradient_new
         _update(H, rows, s, y, is_first)
-        small = (np.abs(s) / np.where(scales > 0, scales, 1.0)).max(axis=1) < 1e-4
-        is_done[rows] = is_open | small | (value_new - value[rows] < 1e-6)
+        small = (np.abs(s) / np.where(scales > 0, scales, 1.0)).max(axis=1) < _LEAST_STEP
+        is_done[rows] = is_open | small | (value_new - value[rows] < _LEAST_RISE)
         X[rows], value[rows], gradient[rows] = X_new, value_new, gradient_new
     return X
 
@@ -164,3 +176,16 @@ def _best_value(score: Score, X: Floats, region: Region, j: int) -> Floats:
     X = X.copy()
     X[:, j] = grid[values.argmax(axis=0)]
     return X
+
+
+def _best_neighbour(score: Score, X: Floats, region: Region, j: int) -> Floats:
+    """Each point with the best of the values around its own in column j, the others as they are."""
+    grid = region.grids[j]
+    assert grid is not None
+    place = np.clip(np.searchsorted(grid, X[:, j] - 1e-9), 0, len(grid) - 1)
+    trials = np.repeat(X[None], len(_HOPS), axis=0)
+    trials[:, :, j] = grid[np.clip(place + _HOPS[:, None], 0, len(grid) - 1)]
+    trials = region.snapped(trials.reshape(-1, X.shape[1])).reshape(trials.shape)
+    values = score(region.canonical(trials.reshape(-1, X.shape[1]))).reshape(len(_HOPS), -1)
+    best: Floats = trials[values.argmax(axis=0), np.arange(len(X))]
+    return best

@@ -37,7 +37,7 @@ EXIT_STORAGE = 3
 @click.option("--scheduler", default="auto", show_default=True, help="auto, asha, hyperband, median, ...")
 @click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="For a new study.")
 @click.option("--metric", help="Name of the objective's metric, for example val_loss.")
-@click.option("--summary", type=click.Choice(["best", "last"]), default="best", show_default=True,
+@click.option("--summary", type=click.Choice(["best", "last", "mean"]), default="best", show_default=True,
               help="Which reported value of a training counts.")  # fmt: skip
 @click.option("--workers", "-w", default="1", show_default=True, metavar="N|auto",
               help="Worker processes on this machine; auto: one for each GPU slot, or core.")  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,8 +14,7 @@ import numpy.typing as npt
 
 from honed.encode import coordinates
 from honed.history import Floats, History, Ints
-from honed.history.tables import INFEASIBLE
-from honed.records import State, TrialRecord
+from honed.records import Resume, State, TrialRecord
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, within
 from honed.space import Space
@@ -27,19 +27,19 @@ _MOST_ROWS = 20_000
 _rows: OrderedDict[int, tuple[object, Space, list[float]]] = OrderedDict()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Seen:
     """What is known of N trials, by number, and of n points of their curves, in the order in which these arrived.
 
     Attributes:
-        coordinates: the columns of X.
-        X: [N, d].
+        coordinates: the columns of ``xs``.
+        xs: [N, d] configurations.
         numbers, steps, losses: [n], [n], [n, objectives] finite values only.
         full: the length T of a full training.
         totals: [N] the length of each trial's own training.
         at: [N] the last step that each trial has reported, 0 before.
         paused: numbers of trials that may go on.
-        running: numbers of trials under way that X knows.
+        running: numbers of trials under way whose configuration is known.
         untils: [running] up to where.
         has_failed: [N] whether the configuration was to blame for a failure, or breaks a limit.
         has_survived: [N] whether it has a value and did not fail.
@@ -47,7 +47,7 @@ class Seen:
     """
 
     coordinates: Coordinates
-    X: Floats
+    xs: Floats
     numbers: Ints
     steps: Ints
     losses: Floats
@@ -76,6 +76,17 @@ class Seen:
         weights = Stream(self.seed, turn).generator("objectives").dirichlet(np.ones(losses.shape[1]))
         return np.asarray((weights * scaled).max(axis=1) + 0.05 * (weights * scaled).sum(axis=1))
 
+    def granted(self, number: int, until: int) -> Resume:
+        """Going on with a trial, up to a step or its end."""
+        return Resume(number=number, until=None if until >= self.totals[number] else until)
+
+    def last_values(self) -> Floats:
+        """[paused] the last value of each paused trial; infinite without one."""
+        order = np.lexsort((self.steps, self.numbers))
+        lasts = np.full(len(self.xs), np.inf)
+        lasts[self.numbers[order]] = self.values(len(self.numbers), 0)[order]  # of several the last one stays
+        return lasts[self.paused]
+
 
 def seen(history: History, max_steps: int | None) -> Seen:
     """What ``history`` says.
@@ -83,7 +94,7 @@ def seen(history: History, max_steps: int | None) -> Seen:
     Args:
         max_steps: the length of a full training, where it is a setting.
     """
-    X, found = _coordinates(history)
+    xs, found = _coordinates(history)
     numbers, steps, losses = _points(history)
     known = history.max_steps if max_steps is None else max_steps
     full = max(known or 0, int(steps.max(initial=1)))
@@ -97,28 +108,36 @@ def seen(history: History, max_steps: int | None) -> Seen:
     has_failed[done] = columns.is_infeasible | (columns.violations > 0.0)
     has_diverged = ~np.isfinite(columns.losses).all(axis=1) & (columns.states != 2)
     has_failed[done[has_diverged]] = True
-    paused, running, untils = [], [], []
+    metrics, paused, running, untils = history.study.metrics, list[int](), list[int](), list[int]()
     for record in history.unfinished:
         own = record.note.get("n_steps")
-        if isinstance(own, int) and 0 < own:
+        if isinstance(own, int) and own > 0:
             totals[record.number] = own if max_steps is None else min(own, max_steps)
         last = record.last_step or 0
         at[record.number] = max(at[record.number], last)
         if record.attributes and record.violation > 0.0:
             has_failed[record.number] = True
-        if record.state is State.PAUSED and last < totals[record.number]:
+        if record.state is State.PAUSED and last < totals[record.number] and _is_sound(record, metrics):
             paused.append(record.number)
-        elif record.state is State.RUNNING and (record.params or not X.shape[1]):
+        elif record.state is State.RUNNING and (record.params or not xs.shape[1]):
             running.append(record.number)
             end = int(totals[record.number])
             untils.append(end if record.until is None else max(min(record.until, end), last, 1))
     has_survived &= ~has_failed
-    as_ints = [np.array(values, dtype=np.int64) for values in (paused, running, untils)]
-    key = digest(X, numbers, steps, losses, totals, at, *as_ints, has_failed, has_survived)
-    key += f"/{full}/{history.study.seed}/{len(history.study.metrics)}/{found.layout}".encode()
+    under_way = (np.array(paused, np.int64), np.array(running, np.int64), np.array(untils, np.int64))
+    key = digest(xs, numbers, steps, losses, totals, at, *under_way, has_failed, has_survived)
+    key += f"/{full}/{history.study.seed}/{len(metrics)}/{found.layout}".encode()
     return Seen(
-        found, X, numbers, steps, losses, full, totals, at, *as_ints, has_failed, has_survived, history.study.seed, key
-    )
+        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, totals=totals, at=at,
+        paused=under_way[0], running=under_way[1], untils=under_way[2], has_failed=has_failed,
+        has_survived=has_survived, seed=history.study.seed, key=key,
+    )  # fmt: skip
+
+
+def _is_sound(record: TrialRecord, metrics: Sequence[str]) -> bool:
+    """Whether what a trial reported last is finite, or not known."""
+    values = record.reports[-1].values if record.reports else {}
+    return all(math.isfinite(values.get(metric, 0.0)) for metric in metrics)
 
 
 def _points(history: History) -> tuple[Ints, Ints, Floats]:
@@ -154,16 +173,19 @@ def _points(history: History) -> tuple[Ints, Ints, Floats]:
 def _coordinates(history: History) -> tuple[Floats, Coordinates]:
     """[N, d] of all trials by number, in the columns that some trial has a value for."""
     space, columns = history.space, history.columns
-    X = np.full((len(history), len(space)), np.nan)
-    X[columns.numbers] = columns.params
+    xs = np.full((len(history), len(space)), np.nan)
+    xs[columns.numbers] = columns.params
     for record in history.unfinished:
-        X[record.number] = _row(space, record)
+        xs[record.number] = _row(space, record)
     domains = list(space.domains.items())
-    kept = [j for j, (_, domain) in enumerate(domains) if domain.n_values != 1 and not np.isnan(X[:, j]).all()]
-    X = X[:, kept]
-    asked = ~np.isnan(X).all(axis=1) if kept else np.ones(len(X), dtype=bool)
-    found = Coordinates.of(space, dict(domains[j] for j in kept), X[asked])
-    return within(X, found.layout), found
+    kept = [j for j, (_, domain) in enumerate(domains) if domain.n_values != 1 and not np.isnan(xs[:, j]).all()]
+    xs = xs[:, kept]
+    asked = xs[~np.isnan(xs).all(axis=1)] if kept else xs
+    is_missing = np.isnan(asked)
+    key = (id(space), tuple(kept), digest(asked) if is_missing.any() else b"")
+    known = _columns.get(key, lambda: (space, Coordinates.of(space, dict(domains[j] for j in kept), asked)))
+    found = known[1]
+    return within(xs, found.layout), found
 
 
 def _row(space: Space, record: TrialRecord) -> list[float]:
@@ -176,11 +198,6 @@ def _row(space: Space, record: TrialRecord) -> list[float]:
     while len(_rows) > _MOST_ROWS:
         _rows.popitem(last=False)
     return row
-
-
-def is_to_blame(record: TrialRecord) -> bool:
-    """Whether a trial failed by its configuration."""
-    return record.state is State.FAILED and record.cause in INFEASIBLE
 
 
 # ------------------------------------------------------------------------------------------------------------- memo
@@ -213,6 +230,5 @@ class Memo:
             self._made.popitem(last=False)
         return made
 
-    def clear(self) -> None:
-        """Forgets all."""
-        self._made.clear()
+
+_columns = Memo(16)  # by the space's identity, which the entry keeps alive

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from honed.errors import TrialNotFound
 from honed.history.joint import Asked
 from honed.history.rungs import Ladder, Rung, Standings, longest, stand
-from honed.history.tables import Columns, Curves, CurveTable, TrialTable
+from honed.history.tables import Columns, Curves, CurveTable, TrialTable, signs_of
 from honed.records import Delta, Direction, Report, State, StudyRecord, TrialRecord
 from honed.space import Space, space_from_json
 
@@ -273,7 +273,7 @@ class _Book:
         self.ladder = Ladder()
         self._study = study
         self.declared = declared
-        self._signs = [1.0 if direction == "minimize" else -1.0 for direction in study.directions]
+        self._signs = signs_of(study.directions)
         self._table: TrialTable | None = None
         self._curves: dict[str, CurveTable] = {}
 

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,10 +16,12 @@ from honed.records import Suggestion, TrialRecord
 from honed.samplers.axes import axes_of
 from honed.samplers.base import Stream
 from honed.samplers.generations import (
+    WORST,
+    Merit,
     at_random,
     filled,
     is_single,
-    loss_of,
+    merit_of,
     point_of,
     sign_of,
     stepped,
@@ -35,7 +38,8 @@ class Annealing:
 
     The temperature after n finished trials is 1 / (1 + n / half_life). It scales the steps, the share of parameters that
     change at once, and how much worse a trial may be to become the incumbent; worse is counted in ranks, so the scale of
-    the losses plays no part. A plain method for spaces in which neighbours are alike, and a baseline for others.
+    the losses plays no part, and measured constraints count before the loss. A plain method for spaces in which neighbours
+    are alike, and a baseline for others.
 
     Args:
         width: standard deviation of the first steps, as a share of each range.
@@ -49,6 +53,8 @@ class Annealing:
     half_life: float = 25.0
     n_startup: int = 10
     tolerance: float = 0.2
+
+    most_objectives: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         for name in ("width", "half_life", "tolerance"):
@@ -85,24 +91,24 @@ class _Walk:
     """Where the walk is after the trials so far, in the order in which they finished."""
 
     def __init__(self, sampler: Annealing, sign: float, seed: int) -> None:
-        self.incumbent: tuple[float, TrialRecord] | None = None
+        self.incumbent: tuple[Merit, TrialRecord] | None = None
         self._sampler, self._sign, self._seed = sampler, sign, seed
-        self._losses: list[float] = []
+        self._merits: list[Merit] = []
         self._n = 0
 
     def add(self, record: TrialRecord) -> None:
         """Takes in a finished trial."""
         self._n += 1
-        loss = loss_of(record, self._sign)
-        if loss is None or loss == math.inf:
+        merit = merit_of(record, self._sign)
+        if merit is None or merit == WORST:
             return
-        insort(self._losses, loss)
-        if self.incumbent is None or loss <= self.incumbent[0] or self._is_accepted(loss, record.number):
-            self.incumbent = (loss, record)
+        insort(self._merits, merit)
+        if self.incumbent is None or merit <= self.incumbent[0] or self._is_accepted(merit, record.number):
+            self.incumbent = (merit, record)
 
-    def _is_accepted(self, loss: float, number: int) -> bool:
+    def _is_accepted(self, merit: Merit, number: int) -> bool:
         assert self.incumbent is not None
-        between = bisect_left(self._losses, loss) - bisect_left(self._losses, self.incumbent[0])
+        between = bisect_left(self._merits, merit) - bisect_left(self._merits, self.incumbent[0])
         allowed = self._sampler.tolerance * self._sampler.temperature(self._n)
-        chance = math.exp(-between / len(self._losses) / allowed)
+        chance = math.exp(-between / len(self._merits) / allowed)
         return Stream(self._seed, number).uniform("annealing/accept") < chance

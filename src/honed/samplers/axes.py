@@ -78,6 +78,7 @@ class Axes:
         columns: numbers and ordinals, and choices.
         snapped: the numeric ones with few values.
         ordinals: column and number of choices.
+        cells: [numeric, 1] the width of a cell in each numeric column; 0 where there are many values.
         conditions: column, and for each parent its column and the wanted coordinates.
         is_finite: whether all columns have few values.
         discovered: columns whose conditions nobody has declared.
@@ -88,6 +89,7 @@ class Axes:
     columns: Columns
     snapped: tuple[tuple[int, Axis], ...]
     ordinals: tuple[tuple[int, int], ...]
+    cells: Floats
     conditions: tuple[tuple[int, tuple[tuple[int, tuple[float, ...]], ...]], ...]
     is_finite: bool
     discovered: tuple[int, ...]
@@ -103,6 +105,15 @@ class Axes:
         if self.columns.choices:
             points[:, self.columns.numeric] = numbers
         return points
+
+    def encoded(self, points: Floats) -> Floats:
+        """Coordinates here as those of a history (``honed.encode``): [n, d]."""
+        if not self.ordinals:
+            return points
+        found = points.copy()
+        for column, n in self.ordinals:
+            found[:, column] = (points[:, column] * n - 0.5) / max(n - 1, 1)
+        return found
 
     def snap(self, points: Floats) -> None:
         """Moves points [n, d] to values that exist."""
@@ -135,6 +146,7 @@ def axes_of(space: Space) -> Axes:
     )
     choices = tuple(Choices(i, axis.prior) for i, axis in enumerate(axes) if axis.prior is not None)
     numeric = np.array([i for i, axis in enumerate(axes) if axis.prior is None], dtype=np.int64)
+    cells = [1.0 / len(axis.values) if axis.values else 0.0 for axis in axes if axis.prior is None]
     declared = set(space.declared)
     return Axes(
         space=space,
@@ -142,6 +154,7 @@ def axes_of(space: Space) -> Axes:
         columns=Columns(numeric if choices else slice(None), choices),
         snapped=tuple((i, axis) for i, axis in enumerate(axes) if axis.borders is not None),
         ordinals=tuple((i, len(axis.values)) for i, axis in enumerate(axes) if isinstance(axis.domain, Ordinal)),
+        cells=np.array(cells).reshape(-1, 1),
         conditions=conditions,
         is_finite=all(axis.values for axis in axes),
         discovered=tuple(i for name, i in place.items() if name not in declared),

@@ -7,13 +7,14 @@ give the same suggestion in any process. What it needs to find again later it le
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from honed.domains import Scalar
-from honed.history import History
+from honed.history import Floats, History
 from honed.records import Exhausted, Suggestion, Wait
 from honed.space import Space
 
@@ -71,6 +72,16 @@ class Stream:
 
         text = f"{self.seed}/{self.number}/{self.round}/{name}"
         return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little"))
+
+    def uniforms(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """An array of uniform numbers in [0, 1); quicker than a generator of one's own for some hundreds of them."""
+        import numpy as np
+
+        text = f"{self.seed}/{self.number}/{self.round}/{name}/uniforms"
+        drawn = hashlib.shake_128(text.encode()).digest(8 * math.prod(shape))  # 64 bits for each
+        words = np.frombuffer(drawn, dtype="<u8") >> np.uint64(11)
+        units: Floats = np.multiply(words, _TO_UNIT, dtype=np.float64).reshape(shape)
+        return units
 
     def again(self) -> Self:
         """The stream of the next round."""

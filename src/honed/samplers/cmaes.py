@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,13 +15,15 @@ from honed.records import Suggestion, TrialRecord
 from honed.samplers.axes import Axes, axes_of
 from honed.samplers.base import Stream
 from honed.samplers.generations import (
+    WORST,
     Key,
     Member,
+    Merit,
     at_random,
     fingerprint,
     is_single,
     key_of,
-    loss_of,
+    merit_of,
     point_of,
     sign_of,
     suggestion,
@@ -44,9 +46,9 @@ class CMAES:
     had been used, which moves its mean at random; a start from known trials takes the middle of its range.
 
     A generation is told as soon as it has enough members that are done, in whatever order; more workers than members draw
-    further members, and those that are done a little late count for the next generations. Failed members count as worst. A
-    space that changes begins a new run, from the best of what is known. Trials that stay paused are no members: it is
-    meant for full trainings.
+    further members, and those that are done a little late count for the next generations. Failed members count as worst, and
+    those that violate measured constraints as worse than all that keep them. A space that changes begins a new run, from the
+    best of what is known. Trials that stay paused are no members: it is meant for full trainings.
 
     Args:
         population_size: members of a generation; by default 4 + 3 log(number of parameters).
@@ -61,6 +63,8 @@ class CMAES:
     warm_start: bool = True
     restarts: bool = True
     adapt_learning_rate: bool = False
+
+    most_objectives: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         n = self.population_size
@@ -145,7 +149,7 @@ class _Run:
         self._schedule = Schedule(self._size, sampler.sigma)
         self._restart = self._n_drawn = 0
         self._progress: Progress | None = None
-        self._told: list[tuple[float, Member, Draw]] = []
+        self._told: list[tuple[Merit, Member, Draw]] = []
         self._drawn: dict[tuple[int, int], Draw] = {}
 
     def add(self, record: TrialRecord) -> None:
@@ -199,11 +203,11 @@ class _Run:
         if member.restart != self._restart or age > _OLDEST:
             return
         self._n_drawn += age == 0
-        loss = loss_of(record, self._sign)
-        if loss is None:
+        merit = merit_of(record, self._sign)
+        if merit is None:
             return  # another one is drawn in its place
         drawn = None if age else self.draw(member)
-        self._told.append((loss, member, self.columns.seen(point_of(self.axes, record.params), drawn)))
+        self._told.append((merit, member, self.columns.seen(point_of(self.axes, record.params), drawn)))
         if len(self._told) == self._progress.size:
             self._tell()
 
@@ -211,7 +215,7 @@ class _Run:
         progress = self._progress
         assert progress is not None
         ordered = sorted(self._told, key=lambda entry: entry[:2])
-        progress.tell([drawn for _, _, drawn in ordered], [loss for loss, _, _ in ordered])
+        progress.tell([drawn for _, _, drawn in ordered], [merit for merit, _, _ in ordered])
         self._told, self._drawn, self._n_drawn = [], {}, 0
         if progress.has_ended and self._sampler.restarts:
             self._restart += 1
@@ -225,8 +229,8 @@ class _Run:
 
     def _beginning(self, before: Iterable[TrialRecord]) -> Beginning:
         """The first distribution, from the best tenth of the trials done before."""
-        losses = ((loss_of(record, self._sign), record) for record in before if self._sampler.warm_start)
-        known = [(loss, record) for loss, record in losses if loss is not None and loss < math.inf]
+        merits = ((merit_of(record, self._sign), record) for record in before if self._sampler.warm_start)
+        known = [(merit, record) for merit, record in merits if merit is not None and merit < WORST]
         n_good = int(len(known) * _GOOD_SHARE)
         if not n_good:
             return from_middle(self.columns.layout, self._sampler.sigma)

@@ -1,4 +1,8 @@
-"""Wrappers that give any sampler a property: no configuration twice, none that is forbidden, some parameters fixed."""
+"""Wrappers that give any sampler a property: no configuration twice, none that is forbidden, some parameters fixed.
+
+What a study's user has said beforehand stands in the study's attributes, so that every worker knows it: ``Held`` obeys what
+is fixed, ``honed.samplers.beliefs.Believing`` follows beliefs and past studies.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,21 @@ from honed.errors import NoFeasiblePoint, closest
 from honed.history import History
 from honed.records import Exhausted, Suggestion, Wait
 from honed.samplers.base import Proposal, Sampler, Stream
+from honed.samplers.beliefs import Believing
 from honed.samplers.nodes import Node, Status
 from honed.samplers.random import Random
 from honed.samplers.tree import Tree, is_joint, is_planned, tree_of, used_up
 from honed.space import Space, feasible_share, random_params
+from honed.transfer import DEFAULTS, default_value
 
 MOST_CELLS = 100_000
 """A parameter with more values than this counts as continuous: it is never used up."""
 
-__all__ = ["MOST_CELLS", "Countable", "Distinct", "Feasible", "Fixed", "feasible_share", "fit_for_use", "refuse_empty"]
+FIXED = "fixed"
+"""The study's attribute with the values that its user has fixed."""
+
+__all__ = ["FIXED", "MOST_CELLS", "Countable", "Distinct", "Feasible", "Fixed", "Held", "feasible_share", "fit_for_use",
+           "refuse_empty"]  # fmt: skip
 
 _OWN_ROUNDS = 4  # proposals of the wrapped sampler before somebody else draws
 _RANDOM_ROUNDS = 100
@@ -31,11 +41,15 @@ _FEASIBLE_DRAWS = 10_000
 
 
 def fit_for_use(sampler: Sampler) -> Sampler:
-    """The sampler as studies use it: nothing forbidden, nothing twice.
+    """The sampler as studies use it: nothing forbidden, nothing twice, and what the user has said beforehand.
 
-    A sampler that keeps a book of its own says so with ``is_exact = True``, as ``Grid`` does, and stays as it is.
+    A sampler that keeps a book of its own says so with ``is_exact = True``, as ``Grid`` does: it is only held to what is fixed.
     """
-    return sampler if getattr(sampler, "is_exact", False) else Distinct(Feasible(sampler))
+    if isinstance(sampler, Held) or getattr(
+        sampler, "in_batches", False
+    ):  # fit already, and so is what the latter wraps
+        return sampler
+    return Held(sampler if getattr(sampler, "is_exact", False) else Distinct(Feasible(Believing(sampler))))
 
 
 # ------------------------------------------------------------------------------------------------------- no duplicates
@@ -259,3 +273,39 @@ class Fixed:
             return domain.to_stored(self.params[name])
         except ValueError as error:
             raise ValueError(f"Fixed: {name!r}: {error}; fix it at a value of its domain") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The wrapped sampler, held to what the study's user has said: fixed values, and a first trial of defaults.
+
+    Args:
+        sampler: who proposes the rest.
+    """
+
+    sampler: Sampler
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
+        attributes = history.study.attributes
+        if not attributes or (DEFAULTS not in attributes and FIXED not in attributes):
+            return self.sampler.suggest(history, space, rng, given)
+        fixed: Mapping[str, Any] = attributes.get(FIXED) or {}
+        sampler: Sampler = self.sampler
+        if rng.number == 0 and DEFAULTS in attributes:
+            sampler = _Middle(attributes[DEFAULTS])
+        held = Fixed(sampler, fixed) if fixed else sampler
+        return held.suggest(history, space, rng, given)
+
+
+@dataclass(frozen=True, slots=True)
+class _Middle:
+    """The user's defaults, and the middle of each other domain."""
+
+    defaults: Mapping[str, Scalar]
+
+    def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
+        if rng.round:  # forbidden beside what the trial has: anything else
+            return Random().suggest(history, space, rng, given)
+        return Suggestion(
+            space.active({name: default_value(d, name, self.defaults) for name, d in space.domains.items()})
+        )

@@ -145,6 +145,16 @@ def columns_of(
     return xs
 
 
+def rows_of(domains: Mapping[str, Domain], configurations: Sequence[Mapping[str, Scalar]]) -> Floats:
+    """The coordinates [n, d] of params; NaN where they lack a name."""
+    xs = np.full((len(configurations), len(domains)), np.nan)
+    for i, params in enumerate(configurations):
+        for j, (name, domain) in enumerate(domains.items()):
+            if name in params:
+                xs[i, j] = coordinate(domain, params[name])
+    return xs
+
+
 def within(xs: Floats, layout: Layout) -> Floats:
     """The points with numbers cut a little outside the unit interval."""
     numbers = layout.numbers

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -16,11 +15,13 @@ from honed.records import Suggestion, TrialRecord
 from honed.samplers.axes import Axes, axes_of
 from honed.samplers.base import Stream
 from honed.samplers.generations import (
+    WORST,
+    Merit,
     at_random,
     filled,
     is_single,
     key_of,
-    loss_of,
+    merit_of,
     point_of,
     random_point,
     reflected,
@@ -42,7 +43,8 @@ class DifferentialEvolution:
 
     Trial ``k`` challenges member ``k mod population_size`` and takes its place if it is at least as good; so there are no
     generations to wait for. Robust on rugged numeric landscapes from a few hundred trials on; choices take the base's
-    value or that of the difference. Where a parameter is not active in a parent, its coordinate is drawn at random.
+    value or that of the difference. Where a parameter is not active in a parent, its coordinate is drawn at random. A trial
+    that violates measured constraints is as good as its violation is small, and worse than all that keep them.
 
     Args:
         population_size: by default twice the number of parameters, between 10 and 40.
@@ -56,6 +58,8 @@ class DifferentialEvolution:
     strategy: Strategy = "current-to-best"
     scale: float = 0.6
     crossover: float = 0.8
+
+    most_objectives: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         n = self.population_size
@@ -111,17 +115,17 @@ class _Members:
 
     def __init__(self, axes: Axes, size: int, sign: float) -> None:
         self.axes = axes
-        self.known: dict[int, tuple[float, int, Floats]] = {}
+        self.known: dict[int, tuple[Merit, int, Floats]] = {}
         self._size, self._sign = size, sign
 
     def add(self, record: TrialRecord) -> None:
         """Takes in a finished trial; of equal ones the later stays."""
-        loss, slot = loss_of(record, self._sign), record.number % self._size
-        if loss is None or loss == math.inf:
+        merit, slot = merit_of(record, self._sign), record.number % self._size
+        if merit is None or merit == WORST:
             return
         held = self.known.get(slot)
-        if held is None or (loss, -record.number) < held[:2]:
-            self.known[slot] = (loss, -record.number, point_of(self.axes, record.params))
+        if held is None or (merit, -record.number) < held[:2]:
+            self.known[slot] = (merit, -record.number, point_of(self.axes, record.params))
 
 
 # ------------------------------------------------------------------------------------------------ regularized evolution
@@ -133,7 +137,8 @@ class RegularizedEvolution:
 
     The best of a random sample of the latest trials gets one of its parameters changed; what is old is forgotten, so a
     lucky result does not rule for ever. Conditional parameters are at home: only active ones change, and what a change
-    makes active is drawn at random. Numbers move by a step of about a tenth of their range.
+    makes active is drawn at random. Numbers move by a step of about a tenth of their range. Measured constraints count
+    before the loss.
 
     Args:
         population_size: how many of the latest finished trials count; so many trials are random at first.
@@ -142,6 +147,8 @@ class RegularizedEvolution:
 
     population_size: int = 40
     sample_size: int = 10
+
+    most_objectives: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         for name, n, least in (("population_size", self.population_size, 2), ("sample_size", self.sample_size, 1)):
@@ -176,11 +183,11 @@ class _Latest:
     """The latest finished trials with a value."""
 
     def __init__(self, size: int, sign: float) -> None:
-        self.trials: deque[tuple[float, TrialRecord]] = deque(maxlen=size)
+        self.trials: deque[tuple[Merit, TrialRecord]] = deque(maxlen=size)
         self._sign = sign
 
     def add(self, record: TrialRecord) -> None:
         """Takes in a finished trial."""
-        loss = loss_of(record, self._sign)
-        if loss is not None and loss < math.inf:
-            self.trials.append((loss, record))
+        merit = merit_of(record, self._sign)
+        if merit is not None and merit < WORST:
+            self.trials.append((merit, record))

@@ -26,6 +26,11 @@ from honed.space import Space
 _SILENT = frozenset({Cause.LOST, Cause.CANCELLED})
 _MOST = 1e300
 
+Merit = tuple[float, float]
+"""By how much a trial violates measured constraints, then its loss: smaller is better."""
+
+WORST: Merit = (math.inf, math.inf)
+
 Key = tuple[tuple[str, Domain], ...]
 """A space as something to look up by."""
 
@@ -35,12 +40,12 @@ def sign_of(history: History) -> float:
     return 1.0 if history.study.directions[0] == "minimize" else -1.0
 
 
-def loss_of(record: TrialRecord, sign: float) -> float | None:
-    """The first objective of a finished trial; infinite for failures and NaN, None for what says nothing."""
+def merit_of(record: TrialRecord, sign: float) -> Merit | None:
+    """How good a finished trial is; ``WORST`` for failures and NaN, None for what says nothing."""
     if record.state is State.FAILED or record.values is None:
-        return None if record.cause in _SILENT else math.inf
+        return None if record.cause in _SILENT else WORST
     loss = sign * record.values[0]
-    return math.inf if loss != loss else min(max(loss, -_MOST), math.inf)
+    return WORST if loss != loss or loss == math.inf else (record.violation, max(loss, -_MOST))
 
 
 def point_of(axes: Axes, params: Mapping[str, Scalar]) -> Floats:

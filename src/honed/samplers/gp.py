@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.ensemble import Ensemble
-from honed.algorithms.feasibility import Survival
 from honed.algorithms.optimize_acquisition import Region, maximise
 from honed.algorithms.sequences import sobol
 from honed.algorithms.trust_region import box
@@ -18,18 +17,20 @@ from honed.domains import Scalar
 from honed.history import History
 from honed.records import Suggestion
 from honed.samplers.base import Stream
-from honed.samplers.points import dimensions, point
+from honed.samplers.pareto_gp import ParetoGP, is_for_fronts
+from honed.samplers.points import quasi_random
+from honed.samplers.scores import Belief, Scores
 from honed.samplers.surrogate import LEAST_DATA, Data, Model, data_of, model_of, remembered
+from honed.samplers.transfer import with_past
 from honed.space import Space
+from honed.transfer import sources_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_MOST_BELIEVED, _MOST_DRAWN = 8, 16
 _PERTURBED, _LEADERS = 100, 5
 _N_STARTS, _RESCORED = 10, 64
 _KEPT = 256
-_LEAST_GAIN = float(np.log(1e-4))  # an improvement below this is not worth a failure
 _ALONE = 256  # candidates for a parameter that is asked for alone
 
 
@@ -51,8 +52,9 @@ class GP:
 
     n_startup: int | None = None
     deterministic: bool = False
-    n_candidates: int = 2048
+    n_candidates: int = 1024
     random_every: int = 20
+    learns_from_sources: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, least in (("n_startup", 0), ("n_candidates", 1), ("random_every", 0)):
@@ -65,25 +67,32 @@ class GP:
                 raise ValueError(f"GP: {name}={value} must be at least {least}")
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
+        if is_for_fronts(history):
+            settings = (self.n_startup, self.deterministic, max(self.n_candidates // 2, 1), self.random_every)
+            return ParetoGP(*settings).suggest(history, space, rng, given)
         data = data_of(history, rng)
         is_whole = not given and space.domains.keys() == history.space.domains.keys()
-        if len(data.y) < self._n_startup(history) or is_constant(data.y) or (is_whole and self._is_random(rng)):
-            return Suggestion(_quasi_random(history, space, rng, given))
+        n_startup = self._n_startup(history)
+        least = LEAST_DATA if sources_of(history) else n_startup  # past studies may know more than a few trials
+        if len(data.y) < least or is_constant(data.y) or (is_whole and self._is_random(rng)):
+            return Suggestion(quasi_random(history, space, rng, given))
         domains = {**history.space.domains, **space.domains}
-        model = model_of(history, data, domains, 1e-6 if self.deterministic else None)
+        model, weights = with_past(history, model_of(history, data, domains, 1e-6 if self.deterministic else None))
         free = [name for name in model.coordinates.domains if name in space]
-        if not free:
-            return Suggestion(_quasi_random(history, space, rng, given))
+        if not free or (len(data.y) < n_startup and not any(weights.values())):
+            return Suggestion(quasi_random(history, space, rng, given))
+        belief = Belief.of(history, model)
         if is_whole:
             ranked = remembered(
-                ("ranked", model.key, rng.seed, rng.number, data.pending_key),
-                lambda: _ranked(self, model, history, data, Stream(rng.seed, rng.number)),
+                ("ranked", self, model.key, rng.seed, rng.number, data.pending_key, belief and belief.key),
+                lambda: _ranked(self, model, data, belief, Stream(rng.seed, rng.number)),
             )
             if rng.round >= len(ranked):
-                return Suggestion(_quasi_random(history, space, rng, given))
+                return Suggestion(quasi_random(history, space, rng, given))
             chosen = model.coordinates.params(ranked[rng.round], free)
         else:
-            chosen = _completed(model, history, data, space, rng, given, free)
+            scores = Scores.of(model, data, belief, Stream(rng.seed, rng.number), is_quick=True)
+            chosen = _completed(model, scores, rng, given, free)
         return Suggestion(_with_the_rest(chosen, model, space, rng))
 
     def _n_startup(self, history: History) -> int:
@@ -96,62 +105,11 @@ class GP:
         return bool(self.random_every) and rng.number % self.random_every == self.random_every - 1
 
 
-def _ensemble(model: Model, data: Data, rng: Stream, *, is_quick: bool) -> Ensemble:
-    hyper = model.hyper.without_draws() if is_quick else model.hyper
-    pending = np.array([model.coordinates.row(params) for params in data.pending]).reshape(-1, model.xs.shape[1])
-    if len(pending) <= _MOST_BELIEVED:
-        return Ensemble.conditioned(hyper, model.xs, model.y, pending, None)
-    ensemble = Ensemble.conditioned(hyper, model.xs, model.y, pending[-_MOST_DRAWN:], rng.generator("fantasies"))
-    return ensemble.believing(pending[:-_MOST_DRAWN]) if len(pending) > _MOST_DRAWN else ensemble
-
-
-# ------------------------------------------------------------------------------------------------------ suggestions
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scores:
-    """The acquisition: log EI, and the log of the probability not to fail."""
-
-    ensemble: Ensemble
-    survival: Survival | None
-
-    @staticmethod
-    def of(model: Model, data: Data, rng: Stream, *, is_quick: bool = False) -> _Scores:
-        survival = None
-        ensemble = _ensemble(model, data, rng, is_quick=is_quick)
-        if len(model.failed):
-            xs = np.concatenate([model.xs, model.failed])
-            f = np.repeat([0.0, 1.0], [len(model.xs), len(model.failed)])
-            survival = Survival.fitted(model.hyper.kernel, ensemble.main.theta[:-1], xs, f, xs.shape[1])
-        return _Scores(ensemble, survival)
-
-    def quick(self, xs: Floats) -> Floats:
-        return self._with_survival(self.ensemble.log_ei(xs, is_quick=True), xs)
-
-    def full(self, xs: Floats) -> Floats:
-        return self._with_survival(self.ensemble.log_ei(xs), xs)
-
-    def with_gradient(self, xs: Floats) -> tuple[Floats, Floats]:
-        value, gradient = self.ensemble.log_ei_and_gradient(xs)
-        if self.survival is None:
-            return value, gradient
-        log_p, slope = self.survival.log_probability_and_gradient(xs)
-        floored = np.logaddexp(value, _LEAST_GAIN)
-        gradient = np.exp(value - floored)[:, None] * gradient
-        return floored + self.survival.care * log_p, gradient + self.survival.care * slope
-
-    def _with_survival(self, value: Floats, xs: Floats) -> Floats:
-        if self.survival is None:
-            return value
-        return np.logaddexp(value, _LEAST_GAIN) + self.survival.care * self.survival.log_probability(xs)
-
-
-def _ranked(settings: GP, model: Model, history: History, data: Data, rng: Stream) -> Floats:
+def _ranked(settings: GP, model: Model, data: Data, belief: Belief | None, rng: Stream) -> Floats:
     """Points [k, d], the best first, without those that were tried."""
-    scores, coordinates = _Scores.of(model, data, rng), model.coordinates
+    scores, coordinates = Scores.of(model, data, belief, rng), model.coordinates
     draw = rng.generator("candidates")
-    means = scores.ensemble.means(model.xs)
-    leaders = model.xs[np.argsort(means, kind="stable")[:_LEADERS]]
+    leaders = _leaders(model, scores)
     theta = scores.ensemble.main.theta
     lengthscales = np.minimum(np.exp(theta[: model.xs.shape[1]]), 1.0)
     low, high = coordinates.bounds()
@@ -238,23 +196,23 @@ def _starts(values: Floats, order: Ints, draw: np.random.Generator) -> Ints:
     return np.array(list(chosen)[:_N_STARTS])
 
 
+def _leaders(model: Model, scores: Scores) -> Floats:
+    """The best trials [5, d] by the model's means, those that keep their limits first."""
+    means = scores.ensemble.means(model.xs)
+    order = np.lexsort((means, ~model.standing.is_allowed))
+    leaders: Floats = model.xs[order[:_LEADERS]]
+    return leaders
+
+
 def _completed(
-    model: Model,
-    history: History,
-    data: Data,
-    space: Space,
-    rng: Stream,
-    given: Mapping[str, Scalar],
-    free: list[str],
+    model: Model, scores: Scores, rng: Stream, given: Mapping[str, Scalar], free: list[str]
 ) -> dict[str, Scalar]:
     """Values for what a trial asks for beside what it has: the best of some candidates, the rest as given.
 
     What the trial has not asked for yet is taken from the best trial.
     """
-    stream = Stream(rng.seed, rng.number)
-    scores, coordinates = _Scores.of(model, data, stream, is_quick=True), model.coordinates
-    leader = model.xs[int(np.argmin(scores.ensemble.means(model.xs)))]
-    held = np.where(np.isnan(given_row := coordinates.row(given)), leader, given_row)
+    coordinates = model.coordinates
+    held = np.where(np.isnan(given_row := coordinates.row(given)), _leaders(model, scores)[0], given_row)
     draw = rng.generator("/".join(free))
     xs = np.tile(held, (_ALONE, 1))
     drawn = coordinates.at(draw.random((_ALONE, len(held))))
@@ -272,11 +230,3 @@ def _with_the_rest(chosen: dict[str, Scalar], model: Model, space: Space, rng: S
         if name in chosen or name not in model.coordinates.domains
     }
     return space.active(params)
-
-
-def _quasi_random(history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    if rng.round or not len(space):
-        return space.active({name: domain.decode(rng.uniform(name)) for name, domain in space.domains.items()})
-    places = dict(dimensions(history, space, given))
-    units = point("sobol", rng.seed, rng.number, max(places.values()) + 1)
-    return space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()})

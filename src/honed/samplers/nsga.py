@@ -19,10 +19,11 @@ from honed.space import Space
 _MOST = 1e300
 _EXCHANGE = 0.5
 _SHARE, _FEWEST = 4, 10  # the best quarter has children while there are few trials: the best 50 of 60 are no selection
+_FEWEST_SELECTED = 50  # small generations are forgotten several at a time, which costs less and loses nothing
 _SAME = 1e-12
 _STEP = 0.1
 
-Select = Callable[[Floats, int], Ints]
+Select = Callable[[Floats, int, Floats], Ints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class NSGA2:
     """NSGA-II (Deb, Pratap, Agarwal, Meyarivan 2002), for two or three objectives and many trials; it never waits.
 
     Each trial has two parents from the best trials so far, by non-domination rank and then by how empty their
-    neighbourhood is. Choices are exchanged and mutate to any other one. Where a parameter is not active in a parent, the
+    neighbourhood is; trials that keep all measured constraints come before those that do not, and of these the smaller
+    violation wins. Choices are exchanged and mutate to any other one. Where a parameter is not active in a parent, the
     other parent's value counts, or a random one.
 
     Args:
@@ -160,6 +162,23 @@ def _mutated(axes: Axes, x: Floats, eta: float, share: float, rng: Stream, gener
     return np.where(is_choice, np.where(is_new, random_point(axes, rng, "/mutation"), x), numbers)
 
 
+class _Row:
+    """A finished trial: losses [m], and by how much it violates constraints; most of them never become parents."""
+
+    __slots__ = ("_point", "losses", "number", "params", "violation")
+
+    def __init__(self, record: TrialRecord, losses: Floats) -> None:
+        self.number, self.params, self.violation = record.number, record.params, record.violation
+        self.losses = losses
+        self._point: Floats | None = None
+
+    def point(self, axes: Axes) -> Floats:
+        """[d]."""
+        if self._point is None:
+            self._point = point_of(axes, self.params)
+        return self._point
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parents:
     """Who may have children: numbers [n], points [n, d], ranks [n], crowding distances [n]."""
@@ -180,8 +199,9 @@ class _Pool:
         self.axes = axes
         self.n_generations = 0
         self._size, self._select = size, choose
+        self._block = size * max(_FEWEST_SELECTED // size, 1)
         self._signs = np.array([1.0 if direction == "minimize" else -1.0 for direction in directions])
-        self._rows: list[tuple[int, Floats, Floats]] = []
+        self._rows: list[_Row] = []
         self._n_new = self._n_told = 0
         self._parents: _Parents | None = None
 
@@ -190,29 +210,33 @@ class _Pool:
         if record.state is State.FAILED or record.values is None or any(v != v for v in record.values):
             return
         losses = np.clip(self._signs * np.array(record.values, dtype=np.float64), -_MOST, _MOST)
-        self._rows.append((record.number, losses, point_of(self.axes, record.params)))
+        self._rows.append(_Row(record, losses))
         self._n_new += 1
         self._n_told += 1
         self._parents = None
-        if self._n_new == self._size:
+        self.n_generations = self._n_told // self._size
+        if self._n_new == self._block:
             self._rows = self._best(self._size)
             self._n_new = 0
-            self.n_generations += 1
 
     def parents(self) -> _Parents:
         """The best so far."""
         if self._parents is None:
             rows = self._best(min(max(self._n_told // _SHARE, _FEWEST), self._size))
-            losses = np.array([losses for _, losses, _ in rows]).reshape(len(rows), len(self._signs))
-            found, distance = merit(losses)
-            points = np.array([point for _, _, point in rows]).reshape(len(rows), len(self.axes.axes))
-            numbers = np.array([number for number, _, _ in rows], dtype=np.int64)
+            found, distance = merit(*self._arrays(rows))
+            points = np.array([row.point(self.axes) for row in rows]).reshape(len(rows), len(self.axes.axes))
+            numbers = np.array([row.number for row in rows], dtype=np.int64)
             self._parents = _Parents(numbers, points, found, distance)
         return self._parents
 
-    def _best(self, n: int) -> list[tuple[int, Floats, Floats]]:
+    def _arrays(self, rows: list[_Row]) -> tuple[Floats, Floats]:
+        losses = np.array([row.losses for row in rows]).reshape(len(rows), len(self._signs))
+        return losses, np.array([row.violation for row in rows])
+
+    def _best(self, n: int) -> list[_Row]:
         """In order of their numbers before selection, so that the order of finishing within a generation plays no part."""
-        rows = sorted(self._rows, key=lambda row: row[0])
+        rows = sorted(self._rows, key=lambda row: row.number)
         if len(rows) <= n:
             return rows
-        return [rows[i] for i in self._select(np.array([losses for _, losses, _ in rows]), n)]
+        losses, violations = self._arrays(rows)
+        return [rows[i] for i in self._select(losses, n, violations)]

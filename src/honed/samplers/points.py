@@ -15,6 +15,7 @@ from typing import Literal
 from honed.algorithms.sequences import halton, sobol
 from honed.domains import Scalar
 from honed.history import History
+from honed.samplers.base import Stream
 from honed.space import Space
 
 Kind = Literal["sobol", "halton"]
@@ -49,6 +50,15 @@ def dimensions(history: History, space: Space, given: Mapping[str, Scalar]) -> I
         else:
             yield name, following
             following += 1
+
+
+def quasi_random(history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The active params of a trial at its Sobol point; in later rounds at a random one."""
+    if rng.round or not len(space):
+        return space.active({name: domain.decode(rng.uniform(name)) for name, domain in space.domains.items()})
+    places = dict(dimensions(history, space, given))
+    units = point("sobol", rng.seed, rng.number, max(places.values()) + 1)
+    return space.active({name: domain.decode(units[places[name]]) for name, domain in space.domains.items()})
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,10 @@
 """How trials are compared: by one metric or all objectives, at exactly equal steps, best so far or value there.
 
 Scores are losses, smaller is better. NaN is worst (+inf), also where an earlier value was good: a training that broke is
-not worth going on with. With several objectives the score is the place by non-domination among the values at the step (a
-best so far of each objective would belong to no model), within a front by the first objective.
+not worth going on with. Where a trial's value is the mean of its steps (folds, repeats), the mean so far stands for the best
+so far: trials are compared after the same folds, or as many repeats. With several objectives the score is the place by
+non-domination among the values at the step (a best so far of each objective would belong to no model), within a front by the
+first objective.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import numpy as np
 
 from honed.algorithms.rungs import domination_scores
 from honed.history import Floats, History, Ints
-from honed.records import Direction, Report, TrialRecord
+from honed.records import Direction, Report, StudyRecord, TrialRecord
+from honed.schedulers.base import Scheduler
 
 Compare = Literal["best", "value"]
 
@@ -34,7 +37,7 @@ class Ranking:
     Attributes:
         metric: a reported metric; None is the study's objectives.
         direction: of a metric that is no objective; objectives keep the study's.
-        compare: the best value up to the step, or the value there.
+        compare: the best value up to the step (the mean, in studies of means), or the value there.
     """
 
     metric: str | None = None
@@ -61,6 +64,8 @@ class Ranking:
             return Ranked(numbers, domination_scores(losses))
         rung = history.rung(step, self.metric, self._direction(history))
         scores = rung.bests if self.compare == "best" else rung.losses
+        if self._is_of_means(history):
+            scores = self._means(history, rung.numbers, step, self.metric)
         broken = np.isnan(rung.losses)
         return Ranked(rung.numbers, np.where(broken, np.inf, scores) if broken.any() else scores)
 
@@ -82,7 +87,24 @@ class Ranking:
             return np.inf
         if self.compare == "value":
             return curve[-1]
+        if self._is_of_means(history):
+            mean = sum(curve) / len(curve)
+            return mean if mean == mean else np.inf
         return min(loss for loss in curve if loss == loss)
+
+    def _is_of_means(self, history: History) -> bool:
+        return self.compare == "best" and history.study.summary == "mean"
+
+    def _means(self, history: History, numbers: Ints, step: int, metric: str | None) -> Floats:
+        """The mean so far [n] of trials that reported ``step``; NaN where a part is."""
+        curves = history.curves(metric)
+        is_part = curves.steps <= step
+        of, losses = curves.numbers[is_part], curves.losses[is_part]
+        if metric is not None and metric not in history.study.metrics:
+            losses = self.sign(history) * losses
+        size = len(history)
+        means: Floats = np.bincount(of, losses, size)[numbers] / np.bincount(of, minlength=size)[numbers]
+        return np.where(np.isnan(means), np.inf, means)
 
     def has(self, history: History, report: Report) -> bool:
         """Whether a report carries what is compared."""
@@ -112,10 +134,35 @@ class Ranking:
             for row, number in enumerate(numbers.tolist()):
                 if number in rows:
                     losses[row, i] = rung.losses[rows[number]]
+        if self._is_of_means(history):
+            for i, metric in enumerate(history.study.metrics):
+                is_there = ~np.isnan(losses[:, i])
+                losses[is_there, i] = self._means(history, numbers[is_there], step, metric)
         return numbers, losses
 
     def _reported(self, history: History, trial: TrialRecord, step: int) -> Floats:
         study = history.study
         signs = [-1.0 if direction == "maximize" else 1.0 for direction in study.directions]
         values = next(r.values for r in reversed(trial.reports) if r.step == step)
+        if self._is_of_means(history):
+            parts = [r.values for r in trial.reports if r.step <= step]
+            values = {m: sum(part.get(m, np.nan) for part in parts) / len(parts) for m in study.metrics}
         return np.array([sign * values.get(metric, np.nan) for sign, metric in zip(signs, study.metrics, strict=True)])
+
+
+def how_compared(scheduler: Scheduler, study: StudyRecord) -> str | None:
+    """A sentence on what a scheduler compares in a study with several objectives; None where nothing is to be said."""
+    inner = getattr(scheduler, "scheduler", None)  # of a scheduler with a rule beside it
+    if inner is not None:
+        return how_compared(inner, study)
+    if len(study.metrics) == 1 or not hasattr(scheduler, "metric"):
+        return None
+    name, metrics = type(scheduler).__name__, ", ".join(study.metrics)
+    if scheduler.metric is not None:
+        return f"{name} compares trials by {scheduler.metric!r} alone; the study's objectives are {metrics}."
+    if hasattr(scheduler, "compare"):
+        return (
+            f"{name} compares trials by non-domination rank of {metrics} at equal steps, of equal rank by "
+            f"{study.metrics[0]!r}; metric={study.metrics[0]!r} makes it compare by one series."
+        )
+    return f"{name} compares trials by {study.metrics[0]!r}, the first objective; metric= names another one."

@@ -146,6 +146,7 @@ class _Lead:
             "given": {name: (domain.to_json(), stored) for name, (domain, stored) in given.items()},
             "resumed": (resumed.step, None if resumed.directory is None else str(resumed.directory), resumed.until),
             "generation": self._generation,
+            "seeds": (trial.seed, trial.repeat),
         }
         self._ranks.begin(run)
         self._ranks.say(run, message)
@@ -153,9 +154,9 @@ class _Lead:
         error: BaseException | None = None
         try:
             self._ranks.join(self._generation)
-            shown = Trial(
-                _Leading(inside, log), number=trial.number, attempt=trial.attempt, metrics=metrics, given=given
-            )
+            backend = _Leading(inside, log)
+            shown = Trial(backend, number=trial.number, attempt=trial.attempt, metrics=metrics, given=given)
+            shown.seed, shown.repeat = trial.seed, trial.repeat
             shown.position = trial.position
             returned = self._objective(shown)
             log.write("was done")
@@ -335,7 +336,8 @@ def _train(ranks: Ranks, run: str, message: Mapping[str, Any], objective: Callab
     log = _Log(ranks, run)
     backend = _Following(log, resumed)
     number, attempt, metrics = message["number"], message["attempt"], message["metrics"]
-    objective(Trial(backend, number=number, attempt=attempt, metrics=metrics, given=given))
+    seed, repeat = message["seeds"]
+    objective(Trial(backend, number=number, attempt=attempt, metrics=metrics, given=given, seed=seed, repeat=repeat))
     log.read("was done")
 
 

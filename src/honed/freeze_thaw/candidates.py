@@ -1,0 +1,97 @@
+"""Where new configurations come from: even points all over the space, steps from the best ones, and a climb from a few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from honed.algorithms.curve_ensemble import CurveEnsemble, NewScores
+from honed.algorithms.optimize_acquisition import Region, climb
+from honed.algorithms.sequences import sobol
+from honed.freeze_thaw.seen import Seen
+from honed.history import Floats
+
+_EVEN, _LEADERS, _AROUND = 512, 5, 32
+_SIGMAS = np.array([0.3, 0.1, 0.03])
+_CLIMBERS, _CLIMB = 3, 10
+
+
+@runtime_checkable
+class Candidates(Protocol):
+    """Which new configurations may be begun."""
+
+    def points(self, data: Seen, model: CurveEnsemble, draw: np.random.Generator) -> Floats:
+        """Allowed points [c, d] in the columns of ``data.coordinates``, without those that were tried."""
+        ...
+
+    def improved(self, data: Seen, model: CurveEnsemble, scores: NewScores, best: Floats) -> Floats:
+        """More allowed points [k, d], found from the best ones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """The whole space."""
+
+    def points(self, data: Seen, model: CurveEnsemble, draw: np.random.Generator) -> Floats:
+        coordinates, d = data.coordinates, data.xs.shape[1]
+        seeds = [int(word) for word in draw.integers(0, 2**32, d)]
+        even = coordinates.at(sobol(0, _EVEN, d, seeds))
+        leaders = _leaders(data, model)
+        lengthscales = np.minimum(model.lengthscales, 1.0)
+        origin = np.repeat(leaders, _AROUND, axis=0)
+        m = len(origin)
+        fresh = coordinates.at(draw.random((m, d)))
+        low, high = coordinates.bounds()
+        near = np.where(np.isnan(origin) | (origin < low) | (origin > high), fresh, origin)
+        is_category = np.array([n > 0 for n in coordinates.layout.n_choices], dtype=bool)
+        rows, sigma = np.arange(m), _SIGMAS[np.arange(m) % len(_SIGMAS)]
+        is_second = draw.random(m) < 0.5
+        for turn in range(2 if d else 0):
+            j = draw.integers(0, d, m)
+            step = sigma * lengthscales[j] * draw.standard_normal(m)
+            moved = np.where(is_category[j], fresh[rows, j], near[rows, j] + step)
+            near[rows, j] = np.where(is_second | (turn == 0), moved, near[rows, j])
+        region = _region(data, near[0] if m else even[0])
+        points = coordinates.canonical(np.concatenate([even, region.snapped(near)]))
+        return untried(points, data.xs)
+
+    def improved(self, data: Seen, model: CurveEnsemble, scores: NewScores, best: Floats) -> Floats:
+        coordinates, numbers = data.coordinates, data.coordinates.layout.numbers
+        starts = best[:_CLIMBERS]
+        if not numbers or not len(starts):
+            return starts[:0]
+        scales = np.zeros(data.xs.shape[1])
+        scales[numbers] = np.minimum(model.lengthscales, 1.0)[numbers]
+        low, high = coordinates.bounds()
+        held = np.where(np.isnan(starts), 0.5 * (low + high), starts)
+        region = _region(data, held[0])
+        climbed = climb(scores.with_gradient, held, region, scales, _CLIMB)
+        return untried(coordinates.canonical(region.snapped(climbed)), data.xs)
+
+
+def _region(data: Seen, held: Floats) -> Region:
+    low, high = data.coordinates.bounds()
+    return data.coordinates.region(list(data.coordinates.domains), held, low, high)
+
+
+def _leaders(data: Seen, model: CurveEnsemble) -> Floats:
+    """The trials [5, d] with the best means at the end, without those that failed."""
+    rows = np.flatnonzero(data.has_survived)
+    if not len(rows):
+        rows = np.unique(data.numbers)
+    means = model.means(rows, np.full(len(rows), data.full))
+    return data.xs[rows[np.argsort(means, kind="stable")[:_LEADERS]]]
+
+
+def untried(points: Floats, tried: Floats) -> Floats:
+    """The points that are neither in ``tried`` nor twice, in their order."""
+    known = {row.tobytes() for row in np.round(tried, 9)}
+    kept = []
+    for i, row in enumerate(np.round(points, 9)):
+        if (text := row.tobytes()) not in known:
+            known.add(text)
+            kept.append(i)
+    return points[kept]

@@ -1,0 +1,29 @@
+"""Freeze-thaw through both public suites: it is a sampler and a scheduler."""
+
+from __future__ import annotations
+
+import pytest
+
+from honed.freeze_thaw import FreezeThaw
+from honed.samplers.base import Sampler
+from honed.testing.sampler_suite import SamplerSuite
+from honed.testing.scheduler_suite import LENGTH, Case, SchedulerSuite, falling
+
+
+class TestAsSampler(SamplerSuite):
+    @pytest.fixture
+    def sampler(self) -> Sampler:
+        return FreezeThaw(n_startup=4)
+
+
+class TestAsScheduler(SchedulerSuite):
+    @pytest.fixture
+    def case(self) -> Case:
+        return Case(FreezeThaw(), n_trials=20, most_steps=20 * 3 + 2 * 20 * 3 + 2 * LENGTH)
+
+    test_compares_at_equal_steps_only = None  # a model of curves compares all steps with all others
+
+    def test_units_do_not_matter(self, case: Case) -> None:
+        plain = self.play(case, n_workers=5)
+        scaled = self.play(case, lambda number, step: 1024.0 * falling(number, step), n_workers=5)
+        assert plain.moves == scaled.moves
