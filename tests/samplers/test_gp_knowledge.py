@@ -216,7 +216,7 @@ def test_the_weights_of_past_studies_are_told() -> None:
 
 def test_a_belief_draws_suggestions_towards_it_and_fades() -> None:
     def suggested(n: int, optimum: float, **beliefs: Any) -> float:
-        study = Study(seed=2, **({"prior": checked_prior(beliefs, SQUARE.domains)} if beliefs else {}))
+        study = Study(SQUARE, 2, prior=checked_prior(beliefs, SQUARE.domains))
         for x, y in np.random.default_rng(n).random((n, 2)).tolist():
             study.add({"x": x, "y": y}, (y - 0.5) ** 2 + optimum * (x - 0.2) ** 2)
         return float(study.suggested()["x"])
