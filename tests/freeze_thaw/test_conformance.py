@@ -19,9 +19,10 @@ class TestAsSampler(SamplerSuite):
 class TestAsScheduler(SchedulerSuite):
     @pytest.fixture
     def case(self) -> Case:
-        return Case(FreezeThaw(), n_trials=20, most_steps=20 * 3 + 2 * 20 * 3 + 2 * LENGTH)
+        return Case(FreezeThaw(), n_trials=14, most_steps=14 * 3 + 2 * 14 * 3 + 2 * LENGTH)
 
-    test_compares_at_equal_steps_only = None  # a model of curves compares all steps with all others
+    # A model of curves compares all steps with all others.
+    test_compares_at_equal_steps_only = None  # type: ignore[assignment]
 
     def test_units_do_not_matter(self, case: Case) -> None:
         plain = self.play(case, n_workers=5)

@@ -36,8 +36,9 @@ class Everywhere:
     """The whole space."""
 
     def points(self, data: Seen, model: CurveEnsemble, draw: np.random.Generator) -> Floats:
-        coordinates, d = data.coordinates, data.xs.shape[1]
-        seeds = [int(word) for word in draw.integers(0, 2**32, d)]
+        coordinates = data.coordinates
+        d: int = data.xs.shape[1]
+        seeds: list[int] = draw.integers(0, 2**32, d).tolist()
         even = coordinates.at(sobol(0, _EVEN, d, seeds))
         leaders = _leaders(data, model)
         lengthscales = np.minimum(model.lengthscales, 1.0)
