@@ -103,7 +103,7 @@ class NewScores:
 
     Attributes:
         members: the best value so far, and predictions under each hyperparameters.
-        survival: the log of its probability is added, ``care`` times.
+        survival: the log of its probability is added, once: more care was worse where good configurations lie near bad ones.
     """
 
     kernel: CurveKernel
@@ -129,8 +129,7 @@ class NewScores:
         F = self.kernel.features(X)
         total, gradient = np.zeros(len(X)), np.zeros_like(X)
         if self.survival is not None:
-            care, (log_p, slope) = self.survival.care, self.survival.log_probability_and_gradient(X)
-            total, gradient = care * log_p, care * slope
+            total, gradient = self.survival.log_probability_and_gradient(X)
         numbers = self.kernel.layout.numbers
         for best, curves in self.members:
             mean, variance, pull = curves[0].predict_with_pull(F)
@@ -141,7 +140,7 @@ class NewScores:
         return total, gradient
 
     def _log_survival(self, X: Floats) -> Floats:
-        return np.zeros(len(X)) if self.survival is None else self.survival.care * self.survival.log_probability(X)
+        return np.zeros(len(X)) if self.survival is None else self.survival.log_probability(X)
 
 
 def _drawn(posterior: CurvePosterior, rows: Ints, u: Floats, draw: np.random.Generator) -> Floats:
