@@ -49,6 +49,7 @@ NEIGHBOURS = {
     ("optional", "errors"),
     ("durations", "errors"),
     ("space", "domains"),
+    ("auto", "freeze_thaw"),
     ("auto", "samplers"),
     ("auto", "schedulers"),
     ("freeze_thaw", "samplers"),

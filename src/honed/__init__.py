@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from honed.domains import Bool, Categorical, Const, Domain, Float, Int, Ordinal
     from honed.errors import Fatal, HonedError, Infeasible
     from honed.fixed import FixedTrial
+    from honed.freeze_thaw import FreezeThaw
     from honed.opening import create_space, create_study, delete_study, load_study
     from honed.records import Report, State, TrialRecord
     from honed.samplers.annealing import Annealing
@@ -89,6 +90,7 @@ _HOME = {
     "Annealing": "samplers.annealing",
     "NSGA2": "samplers.nsga",
     "NSGA3": "samplers.nsga",
+    "FreezeThaw": "freeze_thaw",
     "AdditiveHalving": "schedulers.additive",
     "ASHA": "schedulers.asha",
     "ASHAStopping": "schedulers.asha",
@@ -128,6 +130,7 @@ __all__ = [
     "Fatal",
     "FixedTrial",
     "Float",
+    "FreezeThaw",
     "Full",
     "Grid",
     "Halton",

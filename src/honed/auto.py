@@ -11,6 +11,7 @@ import numpy as np
 
 from honed.domains import Categorical
 from honed.errors import closest
+from honed.freeze_thaw import FreezeThaw
 from honed.history import STATES, History
 from honed.records import State
 from honed.samplers.annealing import Annealing
@@ -41,6 +42,7 @@ SAMPLERS = {
     "evolution": RegularizedEvolution,
     "nsga2": NSGA2,
     "nsga3": NSGA3,
+    "freeze-thaw": FreezeThaw,
 }
 """Samplers by name."""
 

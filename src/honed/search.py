@@ -68,15 +68,15 @@ class Search:
         Raises:
             ValueError: an unknown name, or a scheduler that a deterministic search cannot have.
         """
-        alone = self._scheduler()
+        sampler, alone = self._sampler(), self._scheduler()
         between = StopAlso(alone, ClearlyWorse())
 
         def scheduler(history: History) -> Scheduler:
             # In batches, everybody must decide alike; what is known when a repeat ends is not.
             return alone if self.batch is not None or repeats_of(history.study) is None else between
 
-        if self.sampler != "auto":
-            chosen = fit_for_use(_sampler(self.sampler))
+        if sampler is not None:
+            chosen = fit_for_use(sampler)
             chosen = chosen if self.batch is None else _batched(chosen, self.batch)
             return lambda history: (chosen, scheduler(history))
         if self.batch is not None:  # the choice, too, may depend only on what every worker knows alike
@@ -86,12 +86,12 @@ class Search:
         return lambda history: (automatic.chosen(history), scheduler(history))
 
     def refuse_misfits(self, study: StudyRecord) -> None:
-        """Refuses a sampler that knows one objective only for a study with several.
+        """Refuses a sampler that knows one objective only for a study with several, and a model of curves where there are none.
 
         Raises:
-            ValueError: a sampler, or one inside it, says so by ``most_objectives``.
+            ValueError: a sampler, or one inside it, says so by ``most_objectives`` or ``reads_curves``.
         """
-        inside: list[Any] = [] if self.sampler == "auto" else [_sampler(self.sampler)]
+        inside: list[Any] = [self._sampler()]
         while inside:
             sampler, n = inside.pop(), len(study.directions)
             if n > getattr(sampler, "most_objectives", n):
@@ -99,6 +99,11 @@ class Search:
                 raise ValueError(
                     f"sampler={name!r} is for one objective, the study has {n}: {', '.join(study.metrics)}; "
                     "use 'auto', 'gp', 'tpe' or 'nsga2'"
+                )
+            if study.summary == "mean" and getattr(sampler, "reads_curves", False):
+                raise ValueError(
+                    f"{type(sampler).__name__} learns from learning curves; the steps of study {study.name!r} are folds or repeats "
+                    "(summary='mean'). Use 'auto', 'gp' or 'tpe', with a scheduler such as 'asha' or honed.Wilcoxon()"
                 )
             inside += [
                 part for part in (getattr(sampler, "sampler", None), getattr(sampler, "otherwise", None)) if part
@@ -108,9 +113,18 @@ class Search:
         """What the scheduler compares, where that is not obvious."""
         return how_compared(self._scheduler(), study)
 
+    def _sampler(self) -> Sampler | None:
+        """The sampler; None where it is chosen automatically. Whoever is both decides both, where the other is left open."""
+        if self.sampler == "auto":
+            return self.scheduler if isinstance(self.scheduler, Sampler) else None
+        return named(self.sampler) if isinstance(self.sampler, str) else self.sampler
+
     def _scheduler(self) -> Scheduler:
+        sampler = self._sampler()
         if not isinstance(self.scheduler, str):
             scheduler = self.scheduler
+        elif self.scheduler == "auto" and (both := _as_scheduler(sampler)) is not None:
+            scheduler = both
         else:
             scheduler = scheduler_named("full" if self.scheduler == "auto" else self.scheduler)
         if self.batch is not None and not isinstance(scheduler, Full):
@@ -151,8 +165,9 @@ class Automatic:
         return self.chosen(history).suggest(history, space, rng, given)
 
 
-def _sampler(sampler: str | Sampler) -> Sampler:
-    return named(sampler) if isinstance(sampler, str) else sampler
+def _as_scheduler(sampler: object) -> Scheduler | None:
+    """A sampler that is a scheduler, too (freeze-thaw)."""
+    return sampler if isinstance(sampler, Scheduler) else None
 
 
 def _batched(sampler: Sampler, size: int) -> Sampler:

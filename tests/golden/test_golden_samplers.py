@@ -1,6 +1,8 @@
 """The first suggestions of each sampler, written down: a study that goes on after an upgrade goes on the same way.
 
-``HONED_UPDATE_GOLDEN=1 make test ARGS=tests/golden`` writes the file anew; a change of it belongs into the changelog.
+``HONED_UPDATE_GOLDEN=1 make test ARGS="tests/golden -n 0"`` writes the file anew; a change of it belongs into the changelog.
+Gaussian processes are not among them: the last bits of linear algebra, which differ between machines, lead to other optima. The
+conformance suite asks them for the same answer in any process of one machine.
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ from typing import Any
 
 import pytest
 
+from honed.samplers.annealing import Annealing
 from honed.samplers.base import Sampler
+from honed.samplers.cmaes import CMAES
 from honed.samplers.combine import fit_for_use
+from honed.samplers.evolution import DifferentialEvolution, RegularizedEvolution
 from honed.samplers.grid import Grid
+from honed.samplers.nsga import NSGA2, NSGA3
 from honed.samplers.quasirandom import Halton, Sobol
 from honed.samplers.random import Random
+from honed.samplers.tpe import TPE
 from honed.testing.driver import Driver
 from honed.testing.sampler_suite import MIXED, conditional
 
@@ -26,6 +33,13 @@ SAMPLERS: dict[str, Sampler] = {
     "grid": Grid(points=4),
     "sobol": fit_for_use(Sobol()),
     "halton": fit_for_use(Halton()),
+    "annealing": fit_for_use(Annealing(n_startup=4)),
+    "cmaes": fit_for_use(CMAES(population_size=6)),
+    "de": fit_for_use(DifferentialEvolution(population_size=6)),
+    "evolution": fit_for_use(RegularizedEvolution(population_size=5, sample_size=3)),
+    "nsga2": fit_for_use(NSGA2(population_size=6)),
+    "nsga3": fit_for_use(NSGA3(population_size=6)),
+    "tpe": fit_for_use(TPE(n_startup=6)),
 }
 N = 20
 
@@ -58,6 +72,6 @@ def test_first_suggestions_are_as_written_down(name: str, seed: int):
     for kind, rows in now.items():
         assert [list(params) for params in rows] == [list(params) for params in written[key][kind]]
         for params, expected in zip(rows, written[key][kind], strict=True):
-            for label, value in params.items():  # the last bit of a logarithm may differ between machines
-                close = pytest.approx(expected[label], rel=1e-12) if isinstance(value, float) else expected[label]
+            for label, value in params.items():  # the last bits of logarithms and sums differ between machines
+                close = pytest.approx(expected[label], rel=1e-7) if isinstance(value, float) else expected[label]
                 assert value == close, label

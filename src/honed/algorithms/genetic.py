@@ -26,6 +26,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _LARGEST = 1e300  # so that differences of losses stay finite
+_FARTHEST = 1e100  # in ranges of the front; squares of more would overflow
 _MOST_LAYERED = 5  # from more objectives on, reference points lie in two layers
 _FARTHEST = 1e6
 
@@ -148,7 +149,7 @@ def select_by_niche(F: Floats, n: int, V: Floats | None = None) -> Ints:
 
 def _niches(F: Floats, is_first: Bools, n: int) -> tuple[Ints, Floats]:
     """Each point's nearest reference direction [n] and its distance [n] to that line."""
-    scaled = _normalised(np.clip(F, -_LARGEST, _LARGEST), is_first)
+    scaled = np.clip(_normalised(np.clip(F, -_LARGEST, _LARGEST), is_first), -_FARTHEST, _FARTHEST)
     lines = reference_directions(F.shape[1], n)
     lines = lines / np.linalg.norm(lines, axis=1, keepdims=True)
     along = scaled @ lines.T

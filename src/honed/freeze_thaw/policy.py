@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,6 +52,9 @@ class FreezeThaw:
         insurance: the share of decisions that are made without the model.
         candidates: where new configurations come from.
     """
+
+    reads_curves: ClassVar[bool] = True
+    """Steps are points of a learning curve; it is not for studies in which they are folds or repeats."""
 
     min_steps: int | None = None
     max_steps: int | None = None

@@ -43,6 +43,10 @@ def named(name: str) -> Scheduler:
     if name not in SCHEDULERS:
         if name.lower() == "pbt":
             raise ValueError("scheduler='pbt' needs to know what may change; write scheduler=PBT(params=['lr'])")
+        if name.lower() == "freeze-thaw":
+            raise ValueError(
+                "scheduler='freeze-thaw' is a sampler, too, and decides both; write sampler='freeze-thaw' alone"
+            )
         known = ", ".join(repr(known) for known in ("auto", *SCHEDULERS))
         hint = closest(name.lower(), SCHEDULERS)
         raise ValueError(f"scheduler={name!r} is unknown; use one of {known}, or a Scheduler.{hint}")
