@@ -102,8 +102,8 @@ class Search:
                 )
             if study.summary == "mean" and getattr(sampler, "reads_curves", False):
                 raise ValueError(
-                    f"{type(sampler).__name__} learns from learning curves; the steps of study {study.name!r} are folds or repeats "
-                    "(summary='mean'). Use 'auto', 'gp' or 'tpe', with a scheduler such as 'asha' or honed.Wilcoxon()"
+                    f"{type(sampler).__name__} learns from learning curves; the steps of study {study.name!r} are folds or "
+                    "repeats (summary='mean'). Use 'auto', 'gp' or 'tpe', with a scheduler such as 'asha' or honed.Wilcoxon()"
                 )
             inside += [
                 part for part in (getattr(sampler, "sampler", None), getattr(sampler, "otherwise", None)) if part

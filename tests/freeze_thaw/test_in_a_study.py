@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,11 @@ def test_trainings_are_paused_and_go_on(tmp_path: Path) -> None:
 
 
 def test_the_object_alone_decides_both_and_so_does_a_number_of_trials(tmp_path: Path) -> None:
-    kinds = ({"sampler": honed.FreezeThaw()}, {"scheduler": honed.FreezeThaw()}, {"sampler": "freeze-thaw"})
+    kinds: tuple[dict[str, Any], ...] = (
+        {"sampler": honed.FreezeThaw()},
+        {"scheduler": honed.FreezeThaw()},
+        {"sampler": "freeze-thaw"},
+    )
     found = []
     for i, settings in enumerate(kinds):
         study = honed.create_study(f"s{i}", storage=tmp_path / "s.db", seed=4, durability="fast")
