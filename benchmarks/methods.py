@@ -13,9 +13,9 @@ from benchmarks.players import Played, Player, Setting, honed_player
 from benchmarks.tables import RowTask
 from benchmarks.tables.base import Floats
 from honed.algorithms.curve_ensemble import CurveEnsemble, NewScores
+from honed.algorithms.optimize_acquisition import untried
 from honed.encode import coordinates
 from honed.freeze_thaw import FreezeThaw
-from honed.freeze_thaw.candidates import untried
 from honed.freeze_thaw.seen import Seen
 from honed.schedulers.asha import ASHA
 from honed.schedulers.base import Scheduler

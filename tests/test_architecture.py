@@ -32,7 +32,7 @@ FLOORS = {
     room: floor
     for floor, rooms in {
         1: "errors clock optional durations",
-        2: "domains numbers space progress algorithms checkpoints gpus",
+        2: "domains numbers space memo progress algorithms checkpoints gpus",
         3: "records encode lint backend",
         4: "beliefs history events objectives spread trial fixed storage transfer",
         5: "samplers schedulers freeze_thaw importance auto frame pareto failures outcome repeats signals worker torch",

@@ -189,3 +189,14 @@ def _best_neighbour(score: Score, X: Floats, region: Region, j: int) -> Floats:
     values = score(region.canonical(trials.reshape(-1, X.shape[1]))).reshape(len(_HOPS), -1)
     best: Floats = trials[values.argmax(axis=0), np.arange(len(X))]
     return best
+
+
+def untried(points: Floats, tried: Floats) -> Floats:
+    """The points that are neither in ``tried`` nor twice, in their order."""
+    known = {row.tobytes() for row in np.round(tried, 9)}
+    kept = []
+    for i, row in enumerate(np.round(points, 9)):
+        if (text := row.tobytes()) not in known:
+            known.add(text)
+            kept.append(i)
+    return points[kept]

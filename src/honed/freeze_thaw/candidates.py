@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from honed.algorithms.curve_ensemble import CurveEnsemble, NewScores
-from honed.algorithms.optimize_acquisition import Region, climb
+from honed.algorithms.optimize_acquisition import Region, climb, untried
 from honed.algorithms.sequences import sobol
 from honed.freeze_thaw.seen import Seen
 from honed.history import Floats
@@ -85,14 +85,3 @@ def _leaders(data: Seen, model: CurveEnsemble) -> Floats:
         rows = np.unique(data.numbers)
     means = model.means(rows, np.full(len(rows), data.full))
     return data.xs[rows[np.argsort(means, kind="stable")[:_LEADERS]]]
-
-
-def untried(points: Floats, tried: Floats) -> Floats:
-    """The points that are neither in ``tried`` nor twice, in their order."""
-    known = {row.tobytes() for row in np.round(tried, 9)}
-    kept = []
-    for i, row in enumerate(np.round(points, 9)):
-        if (text := row.tobytes()) not in known:
-            known.add(text)
-            kept.append(i)
-    return points[kept]

@@ -16,8 +16,9 @@ from honed.algorithms.curve_model import CurvePosterior, fit, laplace_draws
 from honed.algorithms.curve_points import thinned, trial_bests
 from honed.algorithms.curve_warps import CurveWarp, curve_warps
 from honed.freeze_thaw.risk import survival_of
-from honed.freeze_thaw.seen import Memo, Seen, digest
+from honed.freeze_thaw.seen import Seen
 from honed.history import Floats, Ints
+from honed.memo import Memo, digest
 
 _FIRST_REFIT, _REFIT_GROWTH = 8, 1.3
 _COLD_EVERY = 4

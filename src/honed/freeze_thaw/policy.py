@@ -20,8 +20,9 @@ from honed.freeze_thaw.budget import LEAST_FIRST, Budget, budget_of, first_slice
 from honed.freeze_thaw.candidates import Candidates, Everywhere
 from honed.freeze_thaw.insurance import is_insured, is_promoting, promotion
 from honed.freeze_thaw.model import model_of
-from honed.freeze_thaw.seen import Memo, Seen, seen
+from honed.freeze_thaw.seen import Seen, seen
 from honed.history import Floats, History, Ints
+from honed.memo import Memo
 from honed.records import Decision, Resume, Start, State, Suggestion, TrialRecord, Wait
 from honed.samplers.base import Stream
 from honed.samplers.points import dimensions, point

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from honed.encode import coordinates
 from honed.history import Floats, History, Ints
+from honed.memo import Memo, digest
 from honed.records import Resume, State, TrialRecord
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, within
@@ -198,37 +198,6 @@ def _row(space: Space, record: TrialRecord) -> list[float]:
     while len(_rows) > _MOST_ROWS:
         _rows.popitem(last=False)
     return row
-
-
-# ------------------------------------------------------------------------------------------------------------- memo
-
-
-def digest(*arrays: npt.NDArray[Any]) -> bytes:
-    """A fingerprint of arrays and their shapes."""
-    state = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        state.update(f"{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
-    return state.digest()
-
-
-class Memo:
-    """What was made for a key, a function of the key alone: forgetting it changes nothing."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._made: OrderedDict[Any, Any] = OrderedDict()
-
-    def get(self, key: Any, make: Callable[[], T]) -> T:
-        """What ``make`` makes, or made before."""
-        if key in self._made:
-            self._made.move_to_end(key)
-            found: T = self._made[key]
-            return found
-        made = self._made[key] = make()
-        while len(self._made) > self._most:
-            self._made.popitem(last=False)
-        return made
 
 
 _columns = Memo(16)  # by the space's identity, which the entry keeps alive

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.optimize_acquisition import Region, maximise
+from honed.algorithms.optimize_acquisition import Region, maximise, untried
 from honed.algorithms.sequences import sobol
 from honed.algorithms.trust_region import box
 from honed.algorithms.warps import is_constant
@@ -20,7 +20,7 @@ from honed.samplers.base import Stream
 from honed.samplers.pareto_gp import ParetoGP, is_for_fronts
 from honed.samplers.points import quasi_random
 from honed.samplers.scores import Belief, Scores
-from honed.samplers.surrogate import LEAST_DATA, Data, Model, data_of, model_of, remembered
+from honed.samplers.surrogate import LEAST_DATA, Data, Model, data_of, memo, model_of
 from honed.samplers.transfer import with_past
 from honed.space import Space
 from honed.transfer import sources_of
@@ -83,7 +83,7 @@ class GP:
             return Suggestion(quasi_random(history, space, rng, given))
         belief = Belief.of(history, model)
         if is_whole:
-            ranked = remembered(
+            ranked = memo.get(
                 ("ranked", self, model.key, rng.seed, rng.number, data.pending_key, belief and belief.key),
                 lambda: _ranked(self, model, data, belief, Stream(rng.seed, rng.number)),
             )
@@ -129,18 +129,7 @@ def _ranked(settings: GP, model: Model, data: Data, belief: Belief | None, rng: 
     points = points[np.argsort(-values, kind="stable")]
     points = np.concatenate([points, candidates[order[_RESCORED:_KEPT]]])
     under_way = np.array([coordinates.row(params) for params in data.pending]).reshape(-1, points.shape[1])
-    return _untried(coordinates.canonical(points), np.concatenate([model.xs, under_way]))
-
-
-def _untried(points: Floats, tried: Floats) -> Floats:
-    """The points that are neither in ``tried`` nor twice, in their order."""
-    known = {row.tobytes() for row in np.round(tried, 9)}
-    kept = []
-    for i, row in enumerate(np.round(points, 9)):
-        if (text := row.tobytes()) not in known:
-            known.add(text)
-            kept.append(i)
-    return points[kept]
+    return untried(coordinates.canonical(points), np.concatenate([model.xs, under_way]))
 
 
 def _boxed(model: Model, center: Floats, theta: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:

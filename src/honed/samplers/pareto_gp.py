@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.optimize_acquisition import Region, maximise
+from honed.algorithms.optimize_acquisition import Region, maximise, untried
 from honed.algorithms.sequences import sobol
 from honed.algorithms.warps import is_constant
 from honed.domains import Scalar
@@ -18,7 +18,7 @@ from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates
 from honed.samplers.pareto_models import Data, Models, Scores
 from honed.samplers.points import quasi_random
-from honed.samplers.surrogate import LEAST_DATA, remembered
+from honed.samplers.surrogate import LEAST_DATA, memo
 from honed.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ class ParetoGP:
             return Suggestion(quasi_random(history, space, rng, given))
         if not is_whole:
             return Suggestion(_with_the_rest(_completed(self, data, rng, given, free), data, space, rng))
-        ranked = remembered(
+        ranked = memo.get(
             ("pareto", self, data.key, rng.seed, rng.number), lambda: _ranked(self, data, Stream(rng.seed, rng.number))
         )
         if rng.round >= len(ranked):
@@ -123,7 +123,7 @@ def _ranked(settings: ParetoGP, data: Data, rng: Stream) -> Floats:
     points = np.concatenate([climbed, candidates[order[:_RESCORED]]])
     values = scores.full(coordinates.canonical(points))
     points = np.concatenate([points[np.argsort(-values, kind="stable")], candidates[order[_RESCORED:_KEPT]]])
-    return _untried(coordinates.canonical(points), np.concatenate([data.xs, data.pending]))
+    return untried(coordinates.canonical(points), np.concatenate([data.xs, data.pending]))
 
 
 def _leading(data: Data, models: Models) -> Ints:
@@ -158,13 +158,6 @@ def _candidates(
     between = np.where(is_category, swapped, (1.0 - t) * first + t * second)
     points: Floats = np.concatenate([region.snapped(x) for x in (even, near, between)])
     return points
-
-
-def _untried(points: Floats, tried: Floats) -> Floats:
-    """The points that are neither in ``tried`` nor twice, in their order."""
-    rows = np.round(np.concatenate([tried, points]), 9)
-    _, first = np.unique(np.nan_to_num(rows, nan=-9.0), axis=0, return_index=True)
-    return points[np.sort(first[first >= len(tried)]) - len(tried)]
 
 
 def _completed(

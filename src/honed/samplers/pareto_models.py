@@ -19,7 +19,7 @@ from honed.domains import Domain
 from honed.history import History
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, columns_of, within
-from honed.samplers.surrogate import remembered
+from honed.samplers.surrogate import memo
 
 Floats = npt.NDArray[np.float64]
 Key = tuple[object, ...]
@@ -160,7 +160,7 @@ def _process(coordinates: Coordinates, xs: Floats, y: Floats, noise: float | Non
     past, values = xs[:at], y[:at]
     spread = float(values.std())
     values = (values - values.mean()) / spread if spread > _SAME * float(np.abs(values).max()) else np.zeros(at)
-    theta = remembered(
+    theta = memo.get(
         ("process", key_of(past, values), kernel, noise),
         lambda: fit(kernel, past, values, noise_prior(kernel.prior, noise)),
     )

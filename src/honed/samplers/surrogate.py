@@ -6,11 +6,10 @@ All of it is a function of the history's content: what is remembered here is onl
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from honed.algorithms.trust_region import replay
 from honed.algorithms.warps import is_constant
 from honed.domains import Domain, Scalar
 from honed.history import Columns, History
+from honed.memo import Memo, digest
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, columns_of, rows_of, within
 from honed.samplers.finals import finals
@@ -29,6 +29,9 @@ from honed.samplers.finals import finals
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 T = TypeVar("T")
+
+memo = Memo(32)
+"""What models of this process have learned."""
 
 LEAST_DATA = 4
 """Trials with a loss, fewer than which no model is asked."""
@@ -149,7 +152,7 @@ class Model:
         found = []
         for xs, excesses, n in self.measured:
             past = (kernel, xs[:n], excesses[:n])
-            theta = remembered(("limit", _digest(*past[1:]), kernel.layout), partial(Limit.learned, *past))
+            theta = memo.get(("limit", digest(*past[1:]), kernel.layout), partial(Limit.learned, *past))
             limit = Limit.conditioned(kernel, theta, xs, excesses, pending)
             found += [] if limit is None else [limit]
         return found
@@ -161,8 +164,8 @@ def model_of(history: History, data: Data, domains: Mapping[str, Domain], noise:
     used = _used(data.y, xs)
     at = _learned(data, used)
     past = (xs[at], data.y[at])
-    hyper = remembered(
-        ("hyper", _digest(*past), coordinates.layout, noise), lambda: learn(coordinates.layout, *_subset(*past), noise)
+    hyper = memo.get(
+        ("hyper", digest(*past), coordinates.layout, noise), lambda: learn(coordinates.layout, *_subset(*past), noise)
     )
     if domains != history.space.domains:
         before = coordinates
@@ -185,7 +188,7 @@ def model_of(history: History, data: Data, domains: Mapping[str, Domain], noise:
         failed,
         np.array([used.side or 0.0]),
     )
-    key = _digest(*arrays, *(array for triple in measured for array in triple[:2]), _bytes_of(coordinates))
+    key = digest(*arrays, *(array for triple in measured for array in triple[:2]), _bytes_of(coordinates))
     learned = np.flatnonzero(np.isin(rows, at))
     return Model(coordinates, hyper, xs[rows], data.y[rows], standing, learned, measured, failed, used.side, key)
 
@@ -276,27 +279,3 @@ def _kept(xs: Floats, y: Floats) -> Ints:
         distance = np.minimum(distance, ((filled[rest] - filled[rest[chosen[-1]]]) ** 2).sum(axis=1))
         chosen.append(int(distance.argmax()))
     return np.unique(np.concatenate([best, rest[chosen]]))
-
-
-# ------------------------------------------------------------------------------------------------------------- memo
-
-_MOST_REMEMBERED = 32
-memo: OrderedDict[Any, Any] = OrderedDict()
-
-
-def remembered(key: Any, make: Callable[[], T]) -> T:
-    """What ``make`` made for this key: a function of the key alone, so that forgetting it changes nothing."""
-    found = memo.get(key)
-    if found is None:
-        found = memo[key] = make()
-        while len(memo) > _MOST_REMEMBERED:
-            memo.popitem(last=False)
-    return found
-
-
-def _digest(*arrays: npt.NDArray[Any]) -> bytes:
-    state = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        state.update(f"{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
-    return state.digest()

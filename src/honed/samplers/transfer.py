@@ -16,7 +16,7 @@ from honed.encode import coordinate
 from honed.history import History
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, within
-from honed.samplers.surrogate import LEAST_DATA, Model, data_of, model_of, remembered
+from honed.samplers.surrogate import LEAST_DATA, Model, data_of, memo, model_of
 from honed.transfer import DEFAULTS, Source, default_value, sources_of
 
 Floats = npt.NDArray[np.float64]
@@ -33,9 +33,9 @@ def with_past(history: History, model: Model) -> tuple[Model, dict[str, float]]:
     if not sources or len(y) > _MOST_TRIALS or is_constant(y):
         return model, {}
     keyed = [(_key(source, model.coordinates, history), source) for source in sources]
-    posteriors = [remembered(key, partial(_posterior, source, model.coordinates, history)) for key, source in keyed]
+    posteriors = [memo.get(key, partial(_posterior, source, model.coordinates, history)) for key, source in keyed]
     key = ("informed", tuple(key for key, _ in keyed), xs.tobytes(), y.tobytes(), model.coordinates.layout)
-    hyper, omega = remembered(key, partial(informed, model.hyper, xs, y, posteriors))
+    hyper, omega = memo.get(key, partial(informed, model.hyper, xs, y, posteriors))
     weights = {source.name: float(weight) for source, weight in zip(sources, omega, strict=True)}
     if not omega.any():
         return model, weights
