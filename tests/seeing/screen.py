@@ -28,7 +28,10 @@ NOT_INHERITED = {
     "TTY_INTERACTIVE",
 }
 # Standard input becomes the controlling terminal, so that Ctrl-C arrives as a signal.
-OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+OWN_TERMINAL = (
+    "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a suite in the background of a shell has it ignored
+)
 
 
 class Screen:
