@@ -8,6 +8,9 @@ PINNED := -c constraints-dev.txt
 JOBS   ?= 3
 ARGS   ?=
 
+# Tests run side by side: linear algebra that takes all cores in each of them would be many times slower.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench soak
 .DELETE_ON_ERROR:
@@ -34,7 +37,7 @@ demo: setup ## tune a small network on handwritten digits
 	@$(BIN)/python examples/digits.py $(ARGS)
 
 test: setup ## run the tests (make test ARGS="-k storage")
-	@$(BIN)/python -m pytest tests -n $(JOBS) --dist worksteal $(ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests -n $(JOBS) --dist worksteal $(ARGS)
 
 check: setup ## lint, formatting, types
 	@$(BIN)/ruff check .
