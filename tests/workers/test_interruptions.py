@@ -71,32 +71,37 @@ def check_complete(folder: Path, n_trials: int, n_steps: int, *, repeats: bool =
         assert len(steps) == n_trials * n_steps
 
 
+def both_have_begun(folder: Path) -> bool:
+    """Whether two trainings are well under way: each has done its first steps."""
+    return {"0:2", "1:2"} <= set(lines(folder / "steps"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_run_that_is_terminated_saves_its_trainings_and_leaves_with_0(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path, training(4, 2))
-    until(lambda: len(lines(tmp_path / "steps")) >= 6)
+    process = start(tmp_path, training(4, 2, n_steps=40))
+    until(lambda: both_have_begun(tmp_path))
     process.send_signal(number)
     code, out, err = finish(process)
     assert (code, "the script goes on" in out) == (0, False), err
     records = study(tmp_path).trials
     assert {record.state for record in records} == {State.WAITING}
     assert all(record.checkpoint is not None for record in records)
-    code, _, err = run(tmp_path, training(4, 2))
+    code, _, err = run(tmp_path, training(4, 2, n_steps=40))
     assert code == 0, err
-    check_complete(tmp_path, 4, 20)
+    check_complete(tmp_path, 4, 40)
     assert not any("n_lost" in record.note for record in study(tmp_path).trials)
 
 
 def test_ctrl_c_once_gives_trainings_back_and_the_script_goes_on(tmp_path: Path) -> None:
-    process = start(tmp_path, training(4, 2))
-    until(lambda: len(lines(tmp_path / "steps")) >= 6)
+    process = start(tmp_path, training(4, 2, n_steps=40))
+    until(lambda: both_have_begun(tmp_path))
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert (code, "the script goes on" in out) == (0, True), err
     assert "Ctrl-C: the workers finish their current step or trial" in err
-    code, _, err = run(tmp_path, training(4, 2))
+    code, _, err = run(tmp_path, training(4, 2, n_steps=40))
     assert code == 0, err
-    check_complete(tmp_path, 4, 20)
+    check_complete(tmp_path, 4, 40)
 
 
 def test_ctrl_c_twice_ends_trainings_now(tmp_path: Path) -> None:
@@ -116,15 +121,15 @@ def test_ctrl_c_twice_ends_trainings_now(tmp_path: Path) -> None:
 
 
 def test_workers_whose_supervisor_was_killed_give_their_trainings_back(tmp_path: Path) -> None:
-    process = start(tmp_path, training(4, 2))
-    until(lambda: len(lines(tmp_path / "steps")) >= 6)
+    process = start(tmp_path, training(4, 2, n_steps=40))
+    until(lambda: both_have_begun(tmp_path))
     process.kill()
     for pid in lines(tmp_path / "pids"):
         until(lambda pid=int(pid): not is_running(pid), "a worker was left behind")  # type: ignore[misc]
     assert {record.state for record in study(tmp_path).trials} == {State.WAITING}
-    code, _, err = run(tmp_path, training(4, 2))
+    code, _, err = run(tmp_path, training(4, 2, n_steps=40))
     assert code == 0, err
-    check_complete(tmp_path, 4, 20)
+    check_complete(tmp_path, 4, 40)
 
 
 def test_six_scripts_share_one_study_and_three_die(tmp_path: Path) -> None:
