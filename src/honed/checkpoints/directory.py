@@ -41,6 +41,7 @@ class DirectoryStore:
         self.root = Path(os.path.abspath(root))
         self._writing = self.root / _WRITING
         self._has_swept = False
+        self._is_root_synced = False
         self._given: set[Path] = set()  # from new_directory
         self._lock = threading.Lock()
 
@@ -177,12 +178,17 @@ class DirectoryStore:
 
     def _show(self, slot: Path, key: str) -> None:
         place = self._place(key)
+        above = (place.parent, place.parent.parent, self.root)
+        # Whoever makes a folder makes its name survive a power loss; the names of those that are there do.
+        fresh = [folder.parent for folder in (place, *above[:2]) if not folder.is_dir()]
+        fresh += [] if self._is_root_synced else [self.root.parent]
         while True:
             slots.make_folder(place.parent)
             try:
                 slot.rename(place)
                 break
             except FileNotFoundError:  # the folder was empty, and whoever emptied it removed it just now
+                fresh = [*above, self.root.parent]
                 if not slot.exists():
                     raise
             except OSError as error:
@@ -190,11 +196,12 @@ class DirectoryStore:
                     raise self._exists(key) from error
                 raise
         try:
-            for folder in (place.parent, place.parent.parent, self.root, self.root.parent):
+            for folder in fresh:
                 sync_folder(folder)
         except OSError:
             place.rename(slot)
             raise
+        self._is_root_synced = True
 
     def _exists(self, key: str) -> CheckpointExists:
         return CheckpointExists(f"There is a checkpoint {key} in {self.root} already, and checkpoints never change.")
