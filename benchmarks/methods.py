@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
-
+from benchmarks.curve_peers import curve_peers
 from benchmarks.optuna_players import PRUNERS, optuna_player
-from benchmarks.players import Played, Player, Setting, honed_player
+from benchmarks.players import Player, honed_player
+from benchmarks.rows import play_auto, play_freeze_thaw
 from benchmarks.tables import RowTask
-from benchmarks.tables.base import Floats
-from honed.algorithms.curve_ensemble import CurveEnsemble, NewScores
-from honed.algorithms.optimize_acquisition import untried
-from honed.encode import coordinates
-from honed.freeze_thaw import FreezeThaw
-from honed.freeze_thaw.seen import Seen
 from honed.schedulers.asha import ASHA
 from honed.schedulers.base import Scheduler
 from honed.schedulers.full import Full
@@ -45,38 +38,9 @@ def schedulers() -> dict[str, Callable[[RowTask], Scheduler]]:
 def methods() -> dict[str, Player]:
     """Name -> who plays."""
     players = {name: honed_player(make) for name, make in schedulers().items()}
-    players["freeze-thaw"] = play_freeze_thaw
+    players |= {"freeze-thaw": play_freeze_thaw, "auto": play_auto}
     for sampler in ("random", "TPE"):
         for pruner in PRUNERS:
             name = f"Optuna {sampler}" + ("" if pruner == "none" else f" + {pruner}")
             players[name] = optuna_player(sampler, pruner)
-    return players
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """The rows of a pool as candidates of freeze-thaw."""
-
-    task: RowTask
-
-    def points(self, data: Seen, model: CurveEnsemble, draw: np.random.Generator) -> Floats:
-        """The rows that were not tried."""
-        return untried(self._units(), data.xs)
-
-    def improved(self, data: Seen, model: CurveEnsemble, scores: NewScores, best: Floats) -> Floats:
-        """None: there are no others."""
-        return best[:0]
-
-    def _units(self) -> Floats:
-        if self.task not in _UNITS:
-            _UNITS[self.task] = np.array([coordinates(self.task.space, row) for row in self.task.rows])
-        return _UNITS[self.task]
-
-
-_UNITS: dict[RowTask, Floats] = {}
-
-
-def play_freeze_thaw(task: RowTask, setting: Setting) -> Played:
-    """Freeze-thaw: in pool mode it chooses among the rows, in continuous mode anywhere in the space."""
-    policy = FreezeThaw(candidates=Rows(task)) if setting.mode == "pool" else FreezeThaw()
-    return honed_player(lambda _: policy, policy)(task, setting)
+    return players | curve_peers()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.meter import Meter
 from benchmarks.players import Played, Player, Setting, incumbents, order
 from benchmarks.tables import RowTask
 from honed.domains import Categorical, Domain, Float, Int, Ordinal
@@ -48,7 +49,8 @@ def optuna_player(sampler: str, pruner: str) -> Player:
         run = Run(task, setting, make_study(task, setting, sampler, pruner), is_random=sampler == "random")
         run.play()
         seconds = time.perf_counter() - begun
-        return Played(incumbents(np.array(run.seen), np.array(run.worth)), run.n_trials, seconds)
+        best = incumbents(np.array(run.seen), np.array(run.worth))
+        return Played(best, run.n_trials, seconds, np.array(run.ends), run.meter)
 
     return play
 
@@ -77,6 +79,7 @@ class _Job:
     trial: Any
     losses: Sequence[float]
     true: Sequence[float]
+    seconds: float  # of a step
     step: int = 0  # done
 
 
@@ -87,6 +90,8 @@ class Run:
         self.task, self.setting, self.study, self.is_random = task, setting, study, is_random
         self.seen: list[float] = []
         self.worth: list[float] = []
+        self.ends: list[float] = []
+        self.meter = Meter()
         self.n_trials = self.n_begun = 0
         self._free = np.ones(len(task.rows), dtype=bool)
         self._queue: list[tuple[float, int, _Job]] = []
@@ -97,7 +102,7 @@ class Run:
             self._begin(worker, 0.0)
         while self._queue:
             now, _, job = heapq.heappop(self._queue)
-            self._end_step(job)
+            self._end_step(job, now)
             if self._goes_on(job):
                 self._push(job, now)
             else:
@@ -112,21 +117,24 @@ class Run:
         if is_pool and self.is_random:
             row = order(self.setting.seed, len(self.task.rows))[self.n_trials]
             self.study.enqueue_trial(written(self.task, row))
-        trial = self.study.ask()
-        params = {name: suggested(trial, name, domain) for name, domain in self.task.space.domains.items()}
+        with self.meter.deciding(len(self.seen), is_new=True):
+            trial = self.study.ask()
+            params = {name: suggested(trial, name, domain) for name, domain in self.task.space.domains.items()}
         row = self.task.nearest(params, self._free if is_pool else None)
         self._free[row] = False
         seed = self.task.seed(Stream(self.setting.seed, self.n_trials))
         self.n_trials += 1
-        job = _Job(worker, trial, self.task.curves[row, seed].tolist(), self.task.means[row].tolist())
+        losses, true = self.task.curves[row, seed].tolist(), self.task.means[row].tolist()
+        job = _Job(worker, trial, losses, true, self.task.seconds(self.task.rows[row]))
         self._push(job, now)
 
     def _push(self, job: _Job, now: float) -> None:
         if self.n_begun < self.setting.budget_steps:
             self.n_begun += 1
-            heapq.heappush(self._queue, (now + self.task.step_seconds, self.n_begun, job))
+            heapq.heappush(self._queue, (now + job.seconds, self.n_begun, job))
 
-    def _end_step(self, job: _Job) -> None:
+    def _end_step(self, job: _Job, now: float) -> None:
+        self.ends.append(now)
         self.seen.append(job.losses[job.step])
         self.worth.append(job.true[job.step])
         job.step += 1
@@ -137,8 +145,10 @@ class Run:
 
         loss, total = job.losses[job.step - 1], self.task.total_steps
         if total > 1:
-            job.trial.report(loss, job.step)
-            if math.isnan(loss) or job.trial.should_prune():
+            with self.meter.deciding(len(self.seen), is_new=False):
+                job.trial.report(loss, job.step)
+                is_over = math.isnan(loss) or job.trial.should_prune()
+            if is_over:
                 self.study.tell(job.trial, state=optuna.trial.TrialState.PRUNED)
                 return False
         if job.step < total:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from benchmarks.meter import Meter, Timed
 from benchmarks.tables import RowTask
 from benchmarks.tables.base import Floats, Params
 from honed.domains import Scalar
@@ -47,11 +48,15 @@ class Played:
         best: [k] what the configuration that looks best so far is worth, after each paid step.
         n_trials: how many configurations were begun.
         wall_seconds: real time of the whole study.
+        ends: [k] simulated time at which each paid step ended.
+        meter: what its decisions cost.
     """
 
     best: Floats
     n_trials: int
     wall_seconds: float
+    ends: Floats
+    meter: Meter
 
 
 Player = Callable[[RowTask, Setting], Played]
@@ -119,17 +124,20 @@ def honed_player(make_scheduler: Callable[[RowTask], Scheduler], sampler: Sample
             chosen: Sampler = sampler or Random()
         else:
             chosen = RowsInOrder(task) if sampler is None else NearestFree(task, sampler)
+        meter = Meter()
+        watched = Timed(chosen, make_scheduler(task), meter)
         begun = time.perf_counter()
         trace = simulate(
             task,
-            chosen,
-            make_scheduler(task),
+            watched,
+            watched,
             n_workers=setting.n_workers,
             budget_steps=setting.budget_steps,
             seed=setting.seed,
         )
         seconds = time.perf_counter() - begun
-        return Played(incumbents(trace.losses, _worth(task, trace)), len(trace.history), seconds)
+        best = incumbents(trace.losses, _worth(task, trace))
+        return Played(best, len(trace.history), seconds, trace.seconds, meter)
 
     return play
 

@@ -1,11 +1,14 @@
-"""How good is what a search finds, for the same cost? honed's methods and Optuna on recorded trainings.
+"""How good is what a search finds, for the same cost? honed's methods and other tools on recorded trainings.
 
     python benchmarks/quality.py --data FOLDER [--suites lcbench taskset] [--seeds 10] [--methods ASHA "Optuna TPE"]
+                                 [--modes pool continuous timed] [--workers 1 8] [--tasks 3] [--raw R.json] [--reuse R.json ...]
 
 The cost is the number of steps that are really trained: going on from a checkpoint pays the new steps only, and what a
 stopped trial has trained stays paid. Regret is (best seen - optimum) / (reference - optimum), cut to [0, 1]; the optimum is
-the task's best value at any step, the reference the median final value (TaskSet: chance). Tables are printed and put
-between the markers of docs/benchmarks.md.
+the task's best value at any step, the reference the median final value (TaskSet: chance). Mode `timed` is a pool whose
+epochs take as long as batch size, layers and units make them, by a model (benchmarks/tables/times.py); in the other modes all
+epochs take the same time. Tables, what became of the targets, and drawings (docs/plots) are put between the markers of
+docs/benchmarks.md, from all results that are given.
 
 The recordings are no part of this repository; see benchmarks/tables/__init__.py.
 """
@@ -18,7 +21,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +29,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from benchmarks import plots, targets
 from benchmarks.methods import methods
 from benchmarks.players import Mode, Setting
 from benchmarks.scoring import Place, Result, markdown, score
-from benchmarks.tables import SUITES, data_folder, load_suite
+from benchmarks.tables import SUITES, data_folder, has_times, load_suite, timed
 from benchmarks.tables.base import VARIABLE
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
 BASELINE = "ASHA"
+_SLOW = ("TPE", "auto", "freeze-thaw", "BOHB", "CQR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,10 @@ class Job:
 def run(job: Job) -> list[Result]:
     """Plays a job's studies."""
     task, play = load_suite(job.place.suite, job.folder)[job.task], methods()[job.method]
+    task = timed(task) if job.place.mode == "timed" else task
+    mode: Mode = "continuous" if job.place.mode == "continuous" else "pool"
     results = []
     for seed in range(job.seeds):
-        mode: Mode = "pool" if job.place.mode == "pool" else "continuous"
         setting = Setting(seed, job.place.n_workers, max(job.budgets) * task.total_steps, mode)
         results.append(score(job.place, job.method, task, seed, play(task, setting), job.budgets))
     return results
@@ -66,23 +72,26 @@ def jobs_of(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     for name in arguments.suites:
         suite = SUITES[name]
         budgets = suite.budgets[: arguments.budgets]
-        n_tasks, seeds = len(load_suite(name, folder)), arguments.seeds or suite.seeds
+        tasks, seeds = load_suite(name, folder)[: arguments.tasks], arguments.seeds or suite.seeds
         for mode in arguments.modes:
+            if mode == "timed" and not all(map(has_times, tasks)):
+                continue  # nothing is known of the sizes of its trainings
             for n_workers in arguments.workers:
                 place = Place(name, mode, n_workers)
                 for method in arguments.methods:
-                    jobs += [Job(place, i, method, seeds, folder, budgets) for i in range(n_tasks)]
-    return sorted(jobs, key=lambda job: "TPE" not in job.method)
+                    jobs += [Job(place, i, method, seeds, folder, budgets) for i in range(len(tasks))]
+    return sorted(jobs, key=lambda job: not any(word in job.method for word in _SLOW))
 
 
-def play_all(jobs: Sequence[Job], n_processes: int) -> list[Result]:
-    """The results of all jobs, in any order."""
+def play_all(jobs: Sequence[Job], n_processes: int, keep: Callable[[Sequence[Result]], None]) -> list[Result]:
+    """The results of all jobs, in any order; what is there is kept now and then, so that a run that is cut is not lost."""
     results: list[Result] = []
     begun = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(n_processes) as pool:
         for i, done in enumerate(pool.imap_unordered(run, jobs), start=1):
             results += done
             if i % 10 == 0 or i == len(jobs):
+                keep(results)
                 print(f"{i} of {len(jobs)} jobs, {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     return results
 
@@ -98,7 +107,8 @@ def tables(results: Sequence[Result]) -> str:
         budgets = suite.budgets[: max(len(result.regrets) for result in mine)]
         unit = "full trainings" if suite.has_steps else "evaluations"
         parts.append(markdown(place, mine, budgets, BASELINE if suite.has_steps else "random", unit))
-    return "\n\n".join(parts)
+    rows = targets.rows_of(results, lambda suite: SUITES[suite].budgets)
+    return "\n\n".join([*([targets.markdown(rows)] if rows else []), *parts])
 
 
 def kept(paths: Sequence[Path], jobs: Sequence[Job]) -> list[Result]:
@@ -132,10 +142,11 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help=f"the folder with the recordings (default: ${VARIABLE})")
     parser.add_argument("--suites", nargs="+", default=["lcbench", "taskset"], choices=SUITES)
-    parser.add_argument("--modes", nargs="+", default=["pool"], choices=["pool", "continuous"])
+    parser.add_argument("--modes", nargs="+", default=["pool"], choices=["pool", "continuous", "timed"])
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--methods", nargs="*", default=known, choices=known, metavar="METHOD", help=", ".join(known))
     parser.add_argument("--seeds", type=int, help="studies of each method on each task (default: 10, taskset 20)")
+    parser.add_argument("--tasks", type=int, metavar="N", help="only the first N tasks of each suite")
     parser.add_argument("--budgets", type=int, metavar="N", help="only the first N of a suite's budgets")
     parser.add_argument("--quick", action="store_true", help="2 seeds, small budgets only; a look, not a result")
     parser.add_argument("--processes", type=int, default=2)
@@ -143,7 +154,8 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--reuse", type=Path, nargs="+", default=[], help="also show what earlier --raw kept of methods not played now"
     )
-    parser.add_argument("--no-document", action="store_true", help="leave docs/benchmarks.md alone")
+    parser.add_argument("--no-document", action="store_true", help="leave docs/benchmarks.md and docs/plots alone")
+    parser.add_argument("--plots", type=Path, help="also put the drawings into this folder")
     arguments = parser.parse_args(words)
     if arguments.quick:
         arguments.seeds, arguments.budgets, arguments.no_document = 2, 4, True
@@ -162,14 +174,21 @@ def main() -> int:
         )
         return 2
     jobs = jobs_of(arguments, folder)
-    results = kept(arguments.reuse, jobs)
-    results += play_all(jobs, arguments.processes)
+    earlier = kept(arguments.reuse, jobs)
+
+    def keep(played: Sequence[Result]) -> None:
+        if arguments.raw is not None:
+            arguments.raw.write_text(json.dumps([r.to_json() for r in (*earlier, *played)]), encoding="utf-8")
+
+    results = [*earlier, *play_all(jobs, arguments.processes, keep)]
+    keep(results[len(earlier) :])
     text = tables(results)
     print(text)
-    if arguments.raw is not None:
-        arguments.raw.write_text(json.dumps([result.to_json() for result in results]), encoding="utf-8")
+    if arguments.plots is not None:
+        plots.draw_all(results, arguments.plots)
     if not arguments.no_document:
-        write_document(text, command_line(arguments))
+        drawn = plots.links(plots.draw_all(results, plots.FOLDER))
+        write_document(f"{text}\n\n{drawn}" if drawn else text, command_line(arguments))
     return 0
 
 
@@ -177,6 +196,8 @@ def command_line(arguments: argparse.Namespace) -> str:
     """The command that makes these tables, without anyone's paths."""
     words = ["python benchmarks/quality.py", "--suites", *arguments.suites, "--modes", *arguments.modes]
     words += ["--workers", *map(str, arguments.workers)]
+    if arguments.tasks is not None:
+        words += ["--tasks", str(arguments.tasks)]
     if arguments.seeds is not None:
         words += ["--seeds", str(arguments.seeds)]
     if not arguments.reuse and list(arguments.methods) != list(methods()):

@@ -16,6 +16,14 @@ from honed.testing.simulate import normalised_regret
 
 N_RESAMPLES = 10_000
 LEVEL_TRAININGS = 100
+ANYTIME = np.geomspace(0.1, 50.0, 60)
+"""Costs in full trainings, or times in full trainings of mean length, at which plots show a regret."""
+
+
+COSTS = (
+    "`ms at 250`: CPU time of one decision that sees 200 to 260 reported steps, `CPU s`: of all decisions of the first 1,000 "
+    "steps, medians over studies."
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,6 +44,10 @@ class Result:
         to_level: full trainings until the mean level of 100 random ones; None when it was not reached.
         n_trials: configurations begun.
         wall_seconds: real time of the study.
+        anytime: regret at each cost of ``ANYTIME``, as far as the study went; empty in files of older versions.
+        by_time: the same at simulated times.
+        decision_ms: median CPU time of a decision that sees about 250 points.
+        search_seconds: CPU seconds of all decisions of the first 1,000 steps.
     """
 
     suite: str
@@ -48,6 +60,10 @@ class Result:
     to_level: float | None
     n_trials: int
     wall_seconds: float
+    anytime: tuple[float, ...] = ()
+    by_time: tuple[float, ...] = ()
+    decision_ms: float | None = None
+    search_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -56,7 +72,8 @@ class Result:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """What ``to_json`` wrote."""
-        return cls(**{**data, "regrets": tuple(data["regrets"])})
+        curves = {name: tuple(data[name]) for name in ("regrets", "anytime", "by_time") if name in data}
+        return cls(**{**data, **curves})
 
     @property
     def place(self) -> Place:
@@ -67,6 +84,7 @@ class Result:
 def score(place: Place, method: str, task: RowTask, seed: int, played: Played, budgets: Sequence[int]) -> Result:
     """A study's result."""
     total, k = task.total_steps, len(played.best)
+    milliseconds = played.meter.median_near_250()
     at = [played.best[min(budget * total, k) - 1] if k else math.inf for budget in budgets]
     reached = np.flatnonzero(played.best <= task.level_of_random(LEVEL_TRAININGS))
     return Result(
@@ -80,7 +98,30 @@ def score(place: Place, method: str, task: RowTask, seed: int, played: Played, b
         to_level=float(reached[0] + 1) / total if len(reached) else None,
         n_trials=played.n_trials,
         wall_seconds=played.wall_seconds,
+        anytime=_anytime(task, played, max(budgets)),
+        by_time=_by_time(task, played),
+        decision_ms=None if milliseconds is None else 1e3 * milliseconds,
+        search_seconds=played.meter.of_search(k),
     )
+
+
+def _anytime(task: RowTask, played: Played, budget: float) -> tuple[float, ...]:
+    """Regret at the costs up to the budget."""
+    counts = [int(cost * task.total_steps) for cost in ANYTIME if cost <= budget * (1 + 1e-9)]
+    return tuple(_regret(task, played, n) for n in counts)
+
+
+def _by_time(task: RowTask, played: Played) -> tuple[float, ...]:
+    """Regret at the times until the last step ended."""
+    times = ANYTIME * task.total_steps * task.step_seconds
+    last = played.ends[-1] if len(played.ends) else 0.0
+    counts = [int(np.searchsorted(played.ends, time, side="right")) for time in times if time <= last]
+    return tuple(_regret(task, played, n) for n in counts)
+
+
+def _regret(task: RowTask, played: Played, n_steps: int) -> float:
+    n = min(n_steps, len(played.best))
+    return round(normalised_regret(task, float(played.best[n - 1]) if n else math.inf), 4)
 
 
 def by_task(results: Sequence[Result]) -> dict[str, Floats]:
@@ -119,7 +160,7 @@ def markdown(place: Place, results: Sequence[Result], budgets: Sequence[int], ba
     n_tasks, n_seeds = len({r.task for r in results}), len({r.seed for r in results})
     workers = f"{place.n_workers} worker{'s' if place.n_workers > 1 else ''}"
     said = f"Mean normalised regret after the cost of so many {unit}; {n_tasks} tasks, {n_seeds} seeds"
-    said += "; in brackets the 95 % bootstrap interval over tasks."
+    said += "; in brackets the 95 % bootstrap interval over tasks. " + COSTS
     lines = [f"### {place.suite}, {place.mode} mode, {workers}", "", said, ""]
     lines += _regret_rows(table, results, budgets)
     if baseline in table and len(table) > 1:
@@ -130,7 +171,7 @@ def markdown(place: Place, results: Sequence[Result], budgets: Sequence[int], ba
 
 def _regret_rows(table: Mapping[str, Floats], results: Sequence[Result], budgets: Sequence[int]) -> list[str]:
     ranks = mean_ranks(table)
-    heads = ["method", *map(str, budgets), "rank", "to level", "trials", "ms/trial"]
+    heads = ["method", *map(str, budgets), "rank", "to level", "trials", "ms at 250", "CPU s"]
     rows = [_row(heads), _row(["---"] * len(heads))]
     for method, values in table.items():
         low, high = interval(values)
@@ -140,10 +181,8 @@ def _regret_rows(table: Mapping[str, Floats], results: Sequence[Result], budgets
         ]
         mine = [result for result in results if result.method == method]
         trials = float(np.mean([result.n_trials for result in mine]))
-        milliseconds = 1e3 * sum(result.wall_seconds for result in mine) / max(sum(r.n_trials for r in mine), 1)
-        rows.append(
-            _row([method, *cells, f"{ranks[method]:.1f}", _to_level(mine), f"{trials:.0f}", f"{milliseconds:.1f}"])
-        )
+        costs = [_cost([r.decision_ms for r in mine]), _cost([r.search_seconds for r in mine])]
+        rows.append(_row([method, *cells, f"{ranks[method]:.1f}", _to_level(mine), f"{trials:.0f}", *costs]))
     return rows
 
 
@@ -168,6 +207,12 @@ def _to_level(results: Sequence[Result]) -> str:
     share = sum(map(math.isfinite, reached)) / len(reached)
     median = float(np.median(reached))
     return f"{median:.1f} ({share:.0%})" if math.isfinite(median) else f"– ({share:.0%})"
+
+
+def _cost(values: Sequence[float | None]) -> str:
+    """The median over studies that measured it."""
+    known = [value for value in values if value is not None]
+    return f"{np.median(known):.1f}" if known else "–"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from benchmarks.tables.base import RowTask, data_folder
 from benchmarks.tables.curves import deepobs, lcbench, taskset
 from benchmarks.tables.grids import fcnet, hpobench
 from benchmarks.tables.suites import SUITES, Suite, load_suite
+from benchmarks.tables.times import has_times, timed
 
 __all__ = [
     "SUITES",
@@ -17,8 +18,10 @@ __all__ = [
     "data_folder",
     "deepobs",
     "fcnet",
+    "has_times",
     "hpobench",
     "lcbench",
     "load_suite",
     "taskset",
+    "timed",
 ]

@@ -58,6 +58,7 @@ class RowTask:
         curves: [n, seeds, total_steps] losses; each trial draws one of a row's seeds.
         reference: the loss whose regret is 1.
         is_grid: the rows are a full grid, the last parameter fastest, so that a row is counted instead of searched.
+        row_seconds: [n] how long a step of each row takes; by default ``step_seconds`` for all.
     """
 
     name: str
@@ -67,6 +68,7 @@ class RowTask:
     reference: float
     step_seconds: float = 1.0
     is_grid: bool = False
+    row_seconds: Floats | None = None
     is_noisy: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ class RowTask:
         return losses
 
     def seconds(self, params: Params) -> float:
-        return self.step_seconds
+        return self.step_seconds if self.row_seconds is None else float(self.row_seconds[self.nearest(params)])
 
     def seed(self, rng: Stream) -> int:
         """Which recording of a row a trial gets."""

@@ -11,15 +11,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from honed.checkpoints.base import CheckpointStore
 from honed.clock import Clock
+from honed.costs import promised_seconds
 from honed.domains import Domain, Scalar
+from honed.durations import shown
 from honed.errors import HonedError, StaleLease
 from honed.events import Listener, Notice
-from honed.history import History
+from honed.history import UNLIMITED, Allowance, History
 from honed.lint import hint
 from honed.live import LiveTrial, Policy
 from honed.records import (
@@ -110,15 +112,15 @@ class AskTell:
 
     # --------------------------------------------------------------------------------------------------- asking
 
-    def ask(self, n_trials: int | None = None, total_steps: int | None = None) -> Trial | Wait | Done:
+    def ask(self, allowance: Allowance = UNLIMITED) -> Trial | Wait | Done:
         """The next trial to run.
 
         Args:
-            n_trials: the study's total, over all workers and runs.
-            total_steps: the same for steps of all trials together.
+            allowance: what the study, and this run, may spend.
         """
+        n_trials, allowance = allowance.trials, replace(allowance, worker=self.worker)
         while True:
-            history = self.history = (self.history if self._is_fresh else self.refresh()).limited(n_trials, total_steps)
+            history = self.history = (self.history if self._is_fresh else self.refresh()).allowed(allowance)
             self._is_fresh = False
             again = self._reclaim(history) or self._continue(history)
             if again is not None:
@@ -129,10 +131,9 @@ class AskTell:
                 if self._may_resume(history):
                     return Wait("paused trials may go on when a running one has reported")
                 return Done(f"all {n_trials} trials are done")
-            if not isinstance(move, Wait) and total_steps is not None and promised_steps(history) >= total_steps:
-                if history.count(State.RUNNING):
-                    return Wait("the running trials may end before they have used up the steps")
-                return Done(f"all {total_steps:,} steps are done")
+            spent = None if isinstance(move, Wait) else _spent(history)
+            if spent is not None:
+                return spent
             answer: Trial | Wait | Done | None
             match move:
                 case Wait():
@@ -324,12 +325,27 @@ class AskTell:
                     self._notice("warning", f"The lease of trial {live.number} could not be renewed: {error}")
 
 
+def _spent(history: History) -> Wait | Done | None:
+    """Why nothing more may begin: the steps, or the hours of training, are used up or promised."""
+    steps, seconds = history.allowance.steps, history.allowance.train_seconds
+    if steps is not None and promised_steps(history) >= steps:
+        what, done = "steps", f"all {steps:,} steps are done"
+    elif seconds is not None and promised_seconds(history) >= seconds:
+        what, done = "time", f"the time for training is used up ({shown(seconds)}, all trials together)"
+    else:
+        return None
+    return (
+        Wait(f"running trials may end before they have used up the {what}")
+        if history.count(State.RUNNING)
+        else Done(done)
+    )
+
+
 def promised_steps(history: History) -> int:
     """Steps of all trials, done or granted to running ones."""
     promised = history.n_steps
     if history.count(State.RUNNING):
         for record in history.unfinished:
-            until = record.until if record.until is not None else record.note.get("n_steps")
-            if record.state is State.RUNNING and until is not None:
-                promised += max(until - (record.last_step or 0), 0)
+            if record.state is State.RUNNING and record.goal is not None:
+                promised += max(record.goal - (record.last_step or 0), 0)
     return promised

@@ -26,6 +26,10 @@ class TrialBackend(Protocol):
         """Keeps a JSON value with the trial."""
         ...
 
+    def tracks(self) -> None:
+        """The training has named its state: it can be paused and resumed from now on."""
+        ...
+
     def should_stop(self) -> bool:
         """Whether the training should end: at its grant, stopped by a rule, out of time, interrupted, or taken over."""
         ...

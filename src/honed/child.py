@@ -22,7 +22,7 @@ from typing import Any
 from honed.ask_tell import AskTell, Done
 from honed.clock import SYSTEM_CLOCK
 from honed.events import Event, TrialEnded, TrialStarted
-from honed.history import History
+from honed.history import UNLIMITED, Allowance, History
 from honed.outcome import user_traceback
 from honed.progress import Position
 from honed.records import Cause, StudyRecord, TrialRecord, Update, Wait
@@ -133,11 +133,11 @@ class Recycled:
         """The study as it is now."""
         return self._flow.refresh()
 
-    def ask(self, n_trials: int | None = None, total_steps: int | None = None) -> Trial | Wait | Done:
+    def ask(self, allowance: Allowance = UNLIMITED) -> Trial | Wait | Done:
         """The next trial, or the end of this process."""
         if self._left <= 0:
             return Done(RECYCLED)
-        asked = self._flow.ask(n_trials, total_steps)
+        asked = self._flow.ask(allowance)
         if isinstance(asked, Trial):
             self._left -= 1
         return asked

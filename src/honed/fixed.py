@@ -48,6 +48,9 @@ class _FixedBackend:
     def annotate(self, key: str, value: Any) -> None:
         self.attributes[key] = value
 
+    def tracks(self) -> None:
+        pass
+
     def should_stop(self) -> bool:
         return False
 

@@ -22,6 +22,7 @@ from honed.backend import Resumed
 from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
 from honed.checkpoints.pace import Pace, Saved
 from honed.clock import Clock
+from honed.costs import TRACKS, Stopwatch
 from honed.domains import Domain, Scalar
 from honed.errors import (
     CheckpointDamaged,
@@ -107,6 +108,8 @@ class LiveTrial:
         self._reports = list(record.reports)
         self._attributes: dict[str, Any] = {}
         self._note: dict[str, Any] = {}
+        self._noted: dict[str, Any] = dict(record.note)  # all of it, written or not
+        self._watch = Stopwatch(link.clock.monotonic(), record.note, is_again=record.attempt > 1)
         self._new_checkpoint: str | None = None  # saved, and not yet named by the row
         self._next_flush = link.clock.monotonic() + FLUSH_SECONDS
         self._is_cut_off = False  # the storage is away
@@ -184,6 +187,8 @@ class LiveTrial:
         with self._lock:
             self._steps[step] = values
             self._keep(Report(self.number, step, values))
+        now = link.clock.monotonic()
+        self._watch.mark(step, now)
         self._reported = max(self._reported, step)
         is_full = self._n_steps is not None and step >= self._n_steps
         if not all(math.isfinite(values[name]) for name in link.study.metrics):
@@ -191,7 +196,7 @@ class LiveTrial:
         elif not is_full:  # whoever has reached the last step is complete, whatever a rule says
             _, scheduler = link.policy(link.history)
             self.decision = scheduler.decide(link.history, self._as_record())
-        due = link.clock.monotonic() >= self._next_flush or (len(self._steps) >= FLUSH_REPORTS and not self._is_cut_off)
+        due = now >= self._next_flush or (len(self._steps) >= FLUSH_REPORTS and not self._is_cut_off)
         if due or self.decision is not Decision.CONTINUE:
             self.flush()
         return self.should_stop()
@@ -199,6 +204,9 @@ class LiveTrial:
     def annotate(self, key: str, value: Any) -> None:
         with self._lock:
             self._attributes[key] = value
+
+    def tracks(self) -> None:
+        self._keep_note(TRACKS, True)
 
     def should_stop(self) -> bool:
         is_at_grant = self._is_granted(self._reported)
@@ -208,20 +216,30 @@ class LiveTrial:
 
     def begin(self, n_steps: int) -> None:
         self._n_steps = n_steps
-        if self._record.note.get("n_steps") != n_steps:
-            self._note["n_steps"] = n_steps
+        self._keep_note("n_steps", n_steps)
+        self._be_ready()
 
     def end_step(self, step: int) -> bool:
+        now = self._link.clock.monotonic()
+        self._watch.mark(step, now)
         self._step = step
         if self.is_stale or self.decision is Decision.STOP or step >= (self._n_steps or math.inf):
             return False
         must = self.decision is Decision.PAUSE or self._is_granted(step) or self._link.stop_requested
-        return must or PACE.is_due(step, self._saved, self._link.clock.monotonic())
+        return must or (not self._is_near_grant(step) and PACE.is_due(step, self._saved, now))
 
     def resume(self) -> Resumed:
         if self._resumed is None:
             self._resumed = self._find_checkpoint()
+        self._be_ready()
         return self._resumed
+
+    def _be_ready(self) -> None:
+        """The training begins now, as far as can be told; loops of one's own ask only where to go on."""
+        step, is_restored = 0, False
+        if self._resumed is not None:
+            step, is_restored = self._resumed.step, self._resumed.directory is not None
+        self._watch.ready(step, self._link.clock.monotonic(), is_restored)
 
     def _find_checkpoint(self) -> Resumed:
         key, until = self._checkpoint, self._record.until
@@ -230,7 +248,7 @@ class LiveTrial:
         try:
             return Resumed(parse_key(key).step, self._link.checkpoints.load(key), until)
         except (CheckpointNotFound, CheckpointDamaged) as error:
-            self._note["n_restarts"] = self._record.note.get("n_restarts", 0) + 1
+            self._keep_note("n_restarts", self._noted.get("n_restarts", 0) + 1)
             text = f"Trial {self.number} starts again from step 0: {error}"
             self._link.listen(Notice(level="warning", text=text))
             return Resumed(until=until)
@@ -253,13 +271,16 @@ class LiveTrial:
             shutil.rmtree(directory, ignore_errors=True)
         seconds = self._link.clock.monotonic() - begun
         before, self._checkpoint = self._checkpoint, key
+        self._keep_note(TRACKS, True)
         with self._lock:
             self._new_checkpoint = key
             may_try = not self._is_cut_off or self._link.clock.monotonic() >= self._next_flush
             is_named = may_try and self.flush()
         if is_named and before is not None and self._is_own(before) and not self._is_needed(before):
             store.delete(before)
-        self._saved = Saved(step, self._link.clock.monotonic(), seconds)
+        now = self._link.clock.monotonic()
+        self._saved = Saved(step, now, seconds)
+        self._watch.saved(seconds, now - begun)
 
     def _is_own(self, key: str) -> bool:
         """Whether a checkpoint was written by this trial, not taken over from its parent."""
@@ -268,6 +289,10 @@ class LiveTrial:
     def _is_granted(self, step: int) -> bool:
         """Whether the training has used up its grant."""
         return self._record.until is not None and step >= self._record.until
+
+    def _is_near_grant(self, step: int) -> bool:
+        """Whether it will be saved a step or two later anyway."""
+        return self._record.until is not None and step + 2 >= self._record.until
 
     def _last_step(self) -> int:
         return self._reports[-1].step if self._reports else 0
@@ -338,7 +363,8 @@ class LiveTrial:
     def renew(self) -> None:
         """Called by the thread: writes what is buffered, or just extends the lease."""
         with self._lock:
-            if self._has_new_params or self._steps or self._attributes or self._note or self._new_checkpoint:
+            is_due = self._watch.is_needed and self._watch.is_due(self._link.clock.monotonic())
+            if is_due or self._has_new_params or self._steps or self._attributes or self._note or self._new_checkpoint:
                 self.flush()
                 return
         try:
@@ -372,8 +398,13 @@ class LiveTrial:
             self._link.listen(Notice(level="warning" if is_cut_off else "info", text=text))
 
     def _whole(self, update: Update) -> Update:
-        """An update together with what is buffered."""
+        """An update together with what is buffered, and the times where the row changes anyway, or it is time."""
         changes: dict[str, Any] = {"steps": self._steps, "attributes": self._attributes, "note": self._note}
+        now = self._link.clock.monotonic()
+        changes_row = update.state is not None or bool(self._new_checkpoint or self._note or self._attributes)
+        if self._watch.is_needed and (changes_row or self._watch.is_due(now)):
+            changes["note"] = {**self._note, **self._watch.note(now)}
+            self._watch.written(now)
         if self._has_new_params:
             changes |= {"params": dict(self._params), "domains": self._link.shared(dict(self._domains))}
         if self._new_checkpoint is not None:
@@ -398,5 +429,11 @@ class LiveTrial:
         by_step = {known.step: known for known in self._reports} | {report.step: report}
         self._reports = [by_step[step] for step in sorted(by_step)]
 
+    def _keep_note(self, key: str, value: Any) -> None:
+        with self._lock:
+            if self._noted.get(key) != value:
+                self._noted[key] = self._note[key] = value
+
     def _as_record(self) -> TrialRecord:
-        return replace(self._record, params=self._params, domains=self._domains, reports=tuple(self._reports))
+        reports = tuple(self._reports)
+        return replace(self._record, params=self._params, domains=self._domains, reports=reports, note=self._noted)

@@ -88,6 +88,9 @@ VALUE = "value"
 CONSTRAINT = "constraint:"
 """Attributes of a trial under this prefix are measured constraints: ``{"value": 23.1, "max": 20}``."""
 
+LOOK = "look"
+"""In the note of a trial that was begun without a grant: the step at which it pauses if it can be resumed."""
+
 _MOST_EXCESS = 1e6  # what is farther beyond a limit is as bad
 
 
@@ -196,6 +199,14 @@ class TrialRecord:
     def last_step(self) -> int | None:
         """The largest step reported so far."""
         return self.reports[-1].step if self.reports else None
+
+    @property
+    def goal(self) -> int | None:
+        """The step up to which it trains now, as far as that is known: its grant, where it is looked at, or its end."""
+        look: int | None = self.note.get(LOOK)
+        if self.until is not None or look is None or (self.last_step or 0) >= look:
+            return self.until if self.until is not None else self.note.get("n_steps")
+        return look
 
     @property
     def excesses(self) -> dict[str, float]:

@@ -116,6 +116,9 @@ class _Repeat:
     def annotate(self, key: str, value: Any) -> None:
         self._inside.annotate(key, value)
 
+    def tracks(self) -> None:
+        pass  # an interrupted repeat is run again
+
     def should_stop(self) -> bool:
         answer = self._inside.should_stop()
         self._was_told_to_stop |= answer

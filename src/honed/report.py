@@ -53,7 +53,7 @@ def study_report(history: History, told: Confirmation | None = None) -> str:
         lines += _front(history)
     else:
         lines += ["Best trial:", f"Value: {_full(best.value)}", *_params(best)]
-    return "\n".join([*lines, *_baseline(history), *_noise(history, told)])
+    return "\n".join([*lines, *_baseline(history), *_going_on(history), *_noise(history, told)])
 
 
 def welcome(history: History, where: str, n_trials: int | None) -> str | None:
@@ -195,6 +195,14 @@ def _noise(history: History, told: Confirmation | None) -> list[str]:
     if parts is None or first is None or (gain := gain_in_search(history)) is None:
         return lines
     return [*lines, *gain_text(gain, default_name(first))]
+
+
+def _going_on(history: History) -> list[str]:
+    """What more trials would bring, from twenty on."""
+    from honed.explain.advice import advice  # a model of all trials: not before somebody asks for a report
+
+    told = advice(history)
+    return [] if told is None else [str(told)]
 
 
 def _full(value: Scalar) -> str:

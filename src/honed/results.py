@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 from honed.confirm.recommend import Recommendation, Rule, Simplicity, recommend
 from honed.confirm.runs import confirming
@@ -18,6 +18,9 @@ from honed.storage.base import Storage
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from honed.explain import CurveData, StudyExplanation, TrialExplanation
 
 
 class Results(ABC):
@@ -110,3 +113,46 @@ class Results(ABC):
     def report(self) -> str:
         """The end-of-run report: counts, the best trial, its params."""
         return study_report(self.history, self.confirmation)
+
+    @overload
+    def explain(self) -> StudyExplanation: ...
+    @overload
+    def explain(self, trial: int | TrialRecord) -> TrialExplanation: ...
+    def explain(self, trial: int | TrialRecord | None = None) -> StudyExplanation | TrialExplanation:
+        """Who decides and why, what is promising, whether to go on; of a trial, how it will end and why it is where it is.
+
+        Args:
+            trial: a number or a record.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+        """
+        from honed.explain import explain_study, explain_trial  # few ask
+
+        if trial is None:
+            return explain_study(self.history)
+        return explain_trial(self.history, trial.number if isinstance(trial, TrialRecord) else trial)
+
+    def curve_data(self, trials: Iterable[int | TrialRecord] | None = None, *, predicted: bool = True) -> CurveData:
+        """Learning curves as arrays, with what is predicted of their rest.
+
+        Args:
+            trials: by default all that have reported something.
+            predicted: whether to predict at all.
+
+        Raises:
+            TrialNotFound: a number that the study does not have.
+        """
+        from honed.explain import curve_data
+
+        return curve_data(self.history, trials, predicted=predicted)
+
+    def plot_curves(self, trials: Iterable[int | TrialRecord] | None = None, *, predicted: bool = True) -> Figure:
+        """The learning curves as a figure of matplotlib, drawn from ``curve_data``.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        from honed.explain.curves import draw_curves
+
+        return draw_curves(self.curve_data(trials, predicted=predicted))

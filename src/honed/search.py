@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from honed.ask_tell import AskTell
-from honed.auto import choose, look, named
+from honed.auto import CURVE_RULES, Choice, Told, choose, evidence_of, look, named
+from honed.auto.told import TOLD, spoken
 from honed.checkpoints.directory import DirectoryStore
 from honed.checkpoints.sizes import parse_size
 from honed.clock import SYSTEM_CLOCK
@@ -22,7 +23,7 @@ from honed.domains import Scalar
 from honed.events import Listener, Notice
 from honed.history import History
 from honed.live import Policy
-from honed.records import StudyRecord
+from honed.records import StudyRecord, Update
 from honed.samplers.base import Proposal, Sampler, Stream
 from honed.samplers.combine import fit_for_use
 from honed.schedulers.base import Scheduler
@@ -69,21 +70,49 @@ class Search:
             ValueError: an unknown name, or a scheduler that a deterministic search cannot have.
         """
         sampler, alone = self._sampler(), self._scheduler()
-        between = StopAlso(alone, ClearlyWorse())
-
-        def scheduler(history: History) -> Scheduler:
-            # In batches, everybody must decide alike; what is known when a repeat ends is not.
-            return alone if self.batch is not None or repeats_of(history.study) is None else between
-
         if sampler is not None:
             chosen = fit_for_use(sampler)
             chosen = chosen if self.batch is None else _batched(chosen, self.batch)
-            return lambda history: (chosen, scheduler(history))
+            return lambda history: (chosen, self._between_repeats(alone, history))
         if self.batch is not None:  # the choice, too, may depend only on what every worker knows alike
-            chosen = _batched(Automatic(self.limits.n_trials, 1, announce), self.batch)
-            return lambda history: (chosen, scheduler(history))
-        automatic = Automatic(self.limits.n_trials, self.n_workers, announce)
-        return lambda history: (automatic.chosen(history), scheduler(history))
+            chosen = _batched(Automatic(self.limits.n_trials, 1, announce, is_for_both=False), self.batch)
+            return lambda history: (chosen, self._between_repeats(alone, history))
+        automatic = Automatic(
+            self.limits.n_trials,
+            self.n_workers,
+            announce,
+            is_for_both=self.scheduler == "auto",
+            is_budgeted=self.is_timed,
+        )
+
+        def policy(history: History) -> tuple[Sampler, Scheduler]:
+            found, scheduler = automatic.both(history)
+            return found, self._between_repeats(alone if scheduler is None else scheduler, history)
+
+        return policy
+
+    def _between_repeats(self, scheduler: Scheduler, history: History) -> Scheduler:
+        """The scheduler, and a test between the repeats of a trial."""
+        # In batches, everybody must decide alike; what is known when a repeat ends is not.
+        if self.batch is not None or repeats_of(history.study) is None:
+            return scheduler
+        return StopAlso(scheduler, ClearlyWorse())
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the time of the run, or of all trainings, is limited."""
+        return self.limits.timeout is not None or self.limits.gpu_hours is not None
+
+    def told(self) -> Told:
+        """What a study keeps of this search, so that it can be explained when somebody opens it."""
+        return Told(
+            sampler=spoken(self.sampler),
+            scheduler=spoken(self.scheduler),
+            n_trials=self.limits.n_trials,
+            total_steps=self.limits.total_steps,
+            is_timed=self.is_timed,
+            workers=self.n_workers,
+        )
 
     def refuse_misfits(self, study: StudyRecord) -> None:
         """Refuses a sampler that knows one objective only for a study with several, and a model of curves where there are none.
@@ -136,30 +165,72 @@ class Search:
 
 
 class Automatic:
-    """The automatic choice as a sampler: a function of each history that it is given, announced when it changes.
+    """The automatic choice: a function of each history that it is given, announced when it changes; a sampler by itself.
 
     Args:
         n_trials: the study's total.
         n_workers: how many trials run at once.
         announce: hears the reason.
+        is_for_both: whether the rules choose the scheduler, too; else only rules that need no curves fit.
+        is_budgeted: whether time is limited.
     """
 
-    def __init__(self, n_trials: int | None, n_workers: int, announce: Listener) -> None:
+    def __init__(
+        self,
+        n_trials: int | None,
+        n_workers: int,
+        announce: Listener,
+        *,
+        is_for_both: bool = True,
+        is_budgeted: bool = False,
+    ) -> None:
         self._n_trials, self._n_workers, self._announce = n_trials, n_workers, announce
-        self._memo: tuple[Space, int, Sampler] | None = None  # what the latest choice was made for
-        self._announced = ""
+        self._is_for_both, self._is_budgeted = is_for_both, is_budgeted
+        self._memo: tuple[tuple[Any, ...], Sampler, Scheduler] | None = None  # what the latest choice was made for
+        self._latest: History | None = None
+        self._announced: tuple[int, str] | None = None
+        self._said: set[str] = set()
 
     def chosen(self, history: History) -> Sampler:
         """The sampler for a history, fit for use."""
-        memo, seen = self._memo, look(history.n_finished)
-        if memo is None or memo[0] is not history.space or memo[1] != seen:
-            choice = choose(history.space, history, self._n_trials, self._n_workers)
-            self._memo = memo = (history.space, seen, fit_for_use(choice.sampler))
-            kind = type(choice.sampler).__name__
-            if len(history.space) and kind != self._announced:
-                self._announced = kind
-                self._announce(Notice(level="info", text=f"sampler='auto': {choice.reason}"))
-        return memo[2]
+        return self.both(history)[0]
+
+    def both(self, history: History) -> tuple[Sampler, Scheduler | None]:
+        """Sampler and scheduler for a history; None where the scheduler is not chosen here."""
+        memo = self._memo
+        if memo is not None and self._latest is history:  # asked again after each report
+            return memo[1], memo[2] if self._is_for_both else None
+        facts, self._latest = self._facts(history), history
+        if memo is None or memo[0][0] is not history.space or memo[0][1:] != facts[1:]:
+            choice = choose(
+                history.space,
+                history,
+                self._n_trials,
+                self._n_workers,
+                is_budgeted=self._is_budgeted,
+                has_curves=self._is_for_both,
+            )
+            self._memo = memo = (facts, fit_for_use(choice.sampler), choice.scheduler)
+            self._tell(choice, len(history.space) > 0)
+        return memo[1], memo[2] if self._is_for_both else None
+
+    def _facts(self, history: History) -> tuple[Any, ...]:
+        """What a choice depends on, quick to compare: the space, and how far the study is."""
+        seen = look(history.n_finished)
+        if not history.n_steps or not self._is_for_both:
+            return (history.space, seen, history.max_total_steps)
+        return (history.space, seen, history.max_total_steps, look(len(history)), *evidence_of(history, seen).facts)
+
+    def _tell(self, choice: Choice, is_known: bool) -> None:
+        kind = (choice.rule if choice.rule in CURVE_RULES else 0, type(choice.sampler).__name__)
+        if not is_known:
+            return
+        lines = [] if kind == self._announced else [f"sampler='auto': {choice.reason}"]
+        self._announced = kind
+        for line in (*lines, *choice.notes):
+            if line not in self._said:
+                self._said.add(line)
+                self._announce(Notice(level="info", text=line))
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Proposal:
         return self.chosen(history).suggest(history, space, rng, given)
@@ -189,6 +260,13 @@ def batch_size(deterministic: bool | int) -> int | None:
     return deterministic
 
 
+def remember(flow: AskTell, search: Search) -> None:
+    """Keeps with the study what this run was told, where that is new."""
+    told = search.told().change(flow.refresh().study)
+    if told is not None:
+        flow.storage.write(flow.study.id, None, 0, Update(attributes={TOLD: told}))
+
+
 def connect(
     storage: Storage,
     record: StudyRecord,
@@ -202,7 +280,7 @@ def connect(
     return AskTell(
         storage,
         record,
-        Search().policy(listen),
+        Search(scheduler="full").policy(listen),  # whoever asks and tells by hand does not expect a trial again
         worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}",
         clock=SYSTEM_CLOCK,
         listen=listen,

@@ -26,7 +26,7 @@ from honed.results import Results
 from honed.samplers.base import Sampler
 from honed.samplers.combine import FIXED
 from honed.schedulers.base import Scheduler
-from honed.search import Search, batch_size, connect
+from honed.search import Search, batch_size, connect, remember
 from honed.space import Space
 from honed.storage.base import Storage
 from honed.storage.url import describe
@@ -85,6 +85,7 @@ class Study(Results):
         gpus_per_trial: float = 0,
         timeout: float | str | None = None,
         total_steps: int | None = None,
+        gpu_hours: float | None = None,
         target: float | None = None,
         patience: int | None = None,
         trial_timeout: float | str | None = None,
@@ -104,13 +105,16 @@ class Study(Results):
 
         Args:
             objective: trains one configuration; returns its value, or reports it step by step.
-            sampler: "auto", "random", "grid", "sobol", "halton", or a Sampler.
+            sampler: "auto", "freeze-thaw", "gp", "tpe", "random", ..., or a Sampler.
             n_trials: total of the study, over all workers and runs; failed trials do not count.
-            scheduler: "auto" (every trial to its end), "asha", "hyperband", "median", ..., or a Scheduler.
+            scheduler: "auto", "asha", "hyperband", "median", ..., or a Scheduler. With sampler="auto", "auto" pauses weak
+                trainings, or stops them where they cannot be resumed (docs/auto.md); with a named sampler all run to their end.
             workers: how many processes; "auto": one for each GPU slot, or core; ``honed.Workers`` says more.
             gpus_per_trial: 0.5 puts two trainings on a card, 2 gives a training two cards; CUDA_VISIBLE_DEVICES is set.
             timeout: seconds for this run, or "8h"; a training is given back at its next step when the time is up.
             total_steps: of all trials together, over all workers and runs; a training that has begun may go on.
+            gpu_hours: of training, all trials together, over all workers and runs, times ``gpus_per_trial``; without cards hours
+                of training. A training that has begun may go on.
             target: end when a value at least as good is found.
             patience: end after so many finished trials without a better value.
             trial_timeout: seconds, or "2h", of one training; one that takes longer is killed and has failed.
@@ -139,6 +143,8 @@ class Study(Results):
             limits=Limits(
                 n_trials=n_trials,
                 total_steps=total_steps,
+                gpu_hours=gpu_hours,
+                gpus_per_trial=gpus_per_trial,
                 timeout=seconds(timeout, "timeout"),
                 target=target,
                 patience=patience,
@@ -160,6 +166,7 @@ class Study(Results):
                     if text is not None:
                         self._hear(Notice(level="info", text=text))
                 if crew is None:
+                    remember(self._flow, search)
                     flow, listen, clock = self._flow, self._hear, SYSTEM_CLOCK
                     limits, grace = search.limits, search.grace
                     run(flow, objective, limits, on_error=on_error, clock=clock, listen=listen, grace=grace)
@@ -169,9 +176,8 @@ class Study(Results):
                     supervise(self._flow, objective, search, crew, self._hear)
             finally:
                 self._listeners = []
-                self._flow.policy = replace(search, batch=None).policy(
-                    self._hear
-                )  # one that asks alone cannot wait for others
+                alone = replace(search, batch=None)  # one that asks alone cannot wait for others
+                self._flow.policy = alone.policy(self._hear)
         if report and progress != "quiet" and os.environ.get("HONED_PROGRESS") != "quiet":
             print(self.report())  # noqa: T201  (the one thing a run prints: its result)
 
@@ -185,7 +191,7 @@ class Study(Results):
             SpaceExhausted: every configuration has been tried.
         """
         if sampler is not None:
-            search = Search(sampler=sampler)
+            search = Search(sampler=sampler, scheduler="full")
             search.refuse_misfits(self.record)
             self._flow.policy = search.policy(self._hear)
         while True:

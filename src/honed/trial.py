@@ -194,6 +194,8 @@ class Trial:
             raise ValueError("track: the steps have begun; call trial.track(...) before the loop over trial.steps(n)")
         check_objects(objects)
         self._tracked |= objects
+        if objects:
+            self._backend.tracks()
 
     def steps(self, n: int) -> Iterator[int]:
         """Counts the steps (epochs) of a training, from its checkpoint on: 1, 2, ..., n.

@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 from honed.clock import Clock
 from honed.errors import BadValue, Fatal, StaleLease, TooManyFailures
 from honed.events import Listener, Notice, RunEnded, RunStarted, TrialEnded, TrialStarted
-from honed.history import History
+from honed.history import UNLIMITED, Allowance, History
 from honed.outcome import failure
 from honed.records import Cause, State, StudyRecord, TrialRecord, Update, Wait
 from honed.repeats import repeated
@@ -45,6 +45,8 @@ class Limits:
     Attributes:
         n_trials: total of the study over all workers and runs.
         total_steps: steps (epochs) of all trials together, over all workers and runs; a training that has begun may go on.
+        gpu_hours: of training, all trials together, over all workers and runs; a training that has begun may go on.
+        gpus_per_trial: how many cards each training has; it counts ``gpu_hours`` so many times, or once where there are none.
         timeout: seconds of this run; a training is given back at its next step when the time is up.
         target: a value at least as good as this.
         patience: finished trials in a row without a better value.
@@ -52,12 +54,14 @@ class Limits:
 
     n_trials: int | None = None
     total_steps: int | None = None
+    gpu_hours: float | None = None
+    gpus_per_trial: float = 0.0
     timeout: float | None = None
     target: float | None = None
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("n_trials", 1), ("total_steps", 1), ("timeout", 0), ("patience", 1)):
+        for name, least in (("n_trials", 1), ("total_steps", 1), ("gpu_hours", 0), ("timeout", 0), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and value >= least and value == value):
                 raise ValueError(f"{name}={value!r} must be at least {least}, or None for no limit")
@@ -67,6 +71,25 @@ class Limits:
                 raise ValueError(f"{name}={value!r} must be a whole number")
         if self.target is not None and not math.isfinite(self.target):
             raise ValueError(f"target={self.target!r} must be a finite number")
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Seconds of training that ``gpu_hours`` are."""
+        return None if self.gpu_hours is None else self.gpu_hours * 3600.0 / (self.gpus_per_trial or 1.0)
+
+    def allowance(self, seconds_left: float) -> Allowance:
+        """What policies should know of these limits.
+
+        Args:
+            seconds_left: of the run; infinite without a timeout.
+        """
+        return Allowance(
+            trials=self.n_trials,
+            steps=self.total_steps,
+            train_seconds=self.train_seconds,
+            run_seconds=self.timeout,
+            seconds_left=max(seconds_left, 0.0) if math.isfinite(seconds_left) else None,
+        )
 
 
 class Flow(Protocol):
@@ -79,7 +102,7 @@ class Flow(Protocol):
     @property
     def history(self) -> History: ...
     def refresh(self) -> History: ...
-    def ask(self, n_trials: int | None = None, total_steps: int | None = None) -> Any: ...
+    def ask(self, allowance: Allowance = UNLIMITED) -> Any: ...
     def tell(self, number: int, final: Update) -> TrialRecord: ...
     def outcome(self, number: int, returned: Any) -> Update: ...
     def release_all(self) -> None: ...
@@ -145,7 +168,7 @@ class _Loop:
             if reason is not None:
                 return reason
             with self.gate:
-                asked = self.flow.ask(self.limits.n_trials, self.limits.total_steps)
+                asked = self.flow.ask(self.limits.allowance(self.deadline - self.clock.monotonic()))
             if self.stop_reason is not None:
                 return self.stop_reason  # the trial is released with the others
             if isinstance(asked, Wait):

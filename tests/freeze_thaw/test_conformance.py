@@ -19,10 +19,8 @@ class TestAsSampler(SamplerSuite):
 class TestAsScheduler(SchedulerSuite):
     @pytest.fixture
     def case(self) -> Case:
-        return Case(FreezeThaw(), n_trials=14, most_steps=14 * 3 + 2 * 14 * 3 + 2 * LENGTH)
-
-    # A model of curves compares all steps with all others.
-    test_compares_at_equal_steps_only = None  # type: ignore[assignment]
+        most = 14 * 3 + 2 * 14 * 3 + 2 * LENGTH
+        return Case(FreezeThaw(), n_trials=14, most_steps=most, compares_at_equal_steps=False)
 
     def test_units_do_not_matter(self, case: Case) -> None:
         plain = self.play(case, n_workers=5)

@@ -12,7 +12,8 @@ from honed.algorithms.curve_ensemble import CurveEnsemble, NewScores
 from honed.domains import Categorical, Float
 from honed.freeze_thaw import FreezeThaw
 from honed.freeze_thaw.budget import Budget, budget_of, first_slice, total_steps
-from honed.freeze_thaw.seen import Seen
+from honed.freeze_thaw.model import model_of
+from honed.freeze_thaw.seen import Seen, seen
 from honed.history import Floats, History
 from honed.records import Cause, Decision, Delta, Resume, Start, State, Suggestion, TrialRecord, Wait
 from honed.samplers.base import Stream
@@ -263,3 +264,20 @@ def test_without_anything_to_do_a_worker_waits() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError), match="FreezeThaw"):
         FreezeThaw(**settings)  # type: ignore[arg-type]
+
+
+def test_luck_is_no_record_to_beat() -> None:
+    """Where values are noisy, the best one is lower than what any curve is at."""
+    draw = np.random.default_rng(0)
+    curves = [Curve((i + 0.5) / 16, [0.5 + 0.1 * v for v in draw.standard_normal(9)]) for i in range(16)]
+    data = seen(history_of(*curves), None)
+    model = model_of(data)
+    assert model is not None
+    for member in model.members:
+        seen_best = float(member.warp.apply(np.array([data.losses.min()]))[0])
+        assert member.best > seen_best + 0.05
+    smooth = seen(history_of(*eight(n=9)), None)
+    exact = model_of(smooth)
+    assert exact is not None
+    for member in exact.members:
+        assert member.best == pytest.approx(float(member.warp.apply(np.array([smooth.losses.min()]))[0]), abs=0.15)

@@ -44,8 +44,8 @@ def played(task: CurveTask, seed: int, budget: int, **more: object) -> Trace:
 
 def test_it_finds_more_than_asynchronous_halving_for_the_same_steps() -> None:
     task, budget = bowl(4), 5 * 27
-    ours = [played(task, seed, budget).best_after(budget) for seed in range(3)]
-    theirs = [simulate(task, Random(), ASHA(), seed=seed, budget_steps=budget).best_after(budget) for seed in range(3)]
+    ours = [played(task, seed, budget).best_after(budget) for seed in range(8)]
+    theirs = [simulate(task, Random(), ASHA(), seed=seed, budget_steps=budget).best_after(budget) for seed in range(8)]
     assert np.mean(ours) < 0.5 * np.mean(theirs)
 
 
@@ -81,11 +81,13 @@ def test_diverging_trainings_and_dying_workers_are_survived() -> None:
         x = float(str(params["x"]))
         return [math.nan if x > 0.6 and step > 2 else 1.0 - x + 1.0 / step for step in range(1, 28)]
 
+    # The first values promise most where all diverge: it may look there again and again, at three steps each, and no more.
     task = CurveTask(name="cliff", space=Space(x=Float(0.0, 1.0)), total_steps=27, losses=losses)
-    trace = played(task, 1, 5 * 27, n_workers=2, faults=Faults(kill=0.01))
-    xs = [float(str(record.params["x"])) for record in trace.history if record.number >= 12]
-    assert sum(x > 0.6 for x in xs) < 0.4 * len(xs)
-    assert trace.best_after(5 * 27) < 0.6
+    for seed in range(3):
+        trace = played(task, seed, 5 * 27, n_workers=2, faults=Faults(kill=0.01))
+        doomed = [record for record in trace.history if float(str(record.params["x"])) > 0.6]
+        assert sum(record.last_step or 0 for record in doomed) < 0.4 * trace.n_steps
+        assert trace.best_after(5 * 27) < 0.5  # which no doomed training ever reports
 
 
 def test_another_process_that_reads_all_at_once_decides_alike() -> None:

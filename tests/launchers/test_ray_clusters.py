@@ -223,9 +223,8 @@ def test_ctrl_c_in_the_command_gives_the_trials_back(cluster: Any, tmp_path: Pat
     assert "1 of 1 workers run" in errors
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
-    (trial,) = [
-        each for each in honed.load_study("train", storage=tmp_path / "honed.db").trials if not each.state.is_finished
-    ]
+    trials = honed.load_study("train", storage=tmp_path / "honed.db").trials
+    (trial,) = [each for each in trials if not each.state.is_finished and each.state is not State.PAUSED]
     assert trial.state is State.WAITING
     assert trial.checkpoint is not None
     cluster.remove_node(node)
@@ -244,7 +243,7 @@ def test_workers_do_not_outlive_a_killed_command(cluster: Any, tmp_path: Path) -
     until(lambda: study.history.lost or study.history.count(State.WAITING))  # Ray may be too quick for a farewell
     worker = int(steps(tmp_path)[-1][4])
     until(lambda: not is_running(worker))
-    (trial,) = [each for each in study.trials if not each.state.is_finished]
+    (trial,) = [each for each in study.trials if not each.state.is_finished and each.state is not State.PAUSED]
     assert trial.checkpoint is not None
     cluster.remove_node(node)
 

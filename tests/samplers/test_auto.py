@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from honed.auto import SAMPLERS, choose, named
+from honed.auto.early import FirstLook
 from honed.domains import Bool, Categorical, Float, Int
 from honed.events import Event, Notice
 from honed.history import History
@@ -59,7 +60,8 @@ GRID = Countable(Grid(), otherwise=Sobol())
 def test_the_first_rule_that_fits_decides_and_says_why(space: Space, n_trials, sampler: Sampler, reason: str):
     choice = choose(space, History.empty(StudyRecord(name="s"), space), n_trials, 1)
     assert choice.sampler == sampler
-    assert choice.scheduler == Full()
+    is_watched = choice.rule > 2  # whoever can be resumed is paused at a first look
+    assert choice.scheduler == (FirstLook(Full()) if is_watched else Full())
     assert choice.reason == reason
 
 

@@ -18,7 +18,7 @@ from honed.clock import SYSTEM_CLOCK
 from honed.domains import Categorical, Float, Int, Scalar
 from honed.errors import Infeasible
 from honed.events import ignore
-from honed.history import History
+from honed.history import Allowance, History
 from honed.records import Cause, Draft, State, StudyRecord, Suggestion, TrialRecord, Update, Wait
 from honed.samplers.base import Sampler, Stream
 from honed.samplers.batched import Batched
@@ -129,7 +129,7 @@ class Workers:
     def _work(self, objective: Objective, n_trials: int | None, durations: random.Random) -> None:
         flow = self.connect()
         try:
-            while not isinstance(asked := flow.ask(n_trials), Done):
+            while not isinstance(asked := flow.ask(Allowance(trials=n_trials)), Done):
                 if isinstance(asked, Wait):
                     SYSTEM_CLOCK.sleep(0.002)
                     continue

@@ -33,6 +33,8 @@ class RandomValues:
 
     def annotate(self, key: str, value: Any) -> None: ...
 
+    def tracks(self) -> None: ...
+
     def should_stop(self) -> bool:
         return False
 

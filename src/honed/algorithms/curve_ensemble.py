@@ -18,6 +18,7 @@ import numpy.typing as npt
 from honed.algorithms.acquisition import log_ei, log_ei_slopes, log_mean_exp
 from honed.algorithms.curve_kernels import CurveKernel, time_of
 from honed.algorithms.curve_model import CurvePosterior, NewCurves
+from honed.algorithms.curve_warps import CurveWarp
 from honed.algorithms.feasibility import Survival
 
 Floats = npt.NDArray[np.float64]
@@ -32,10 +33,12 @@ class Member:
 
     Attributes:
         best: the best value so far as the warp sees it.
+        warp: what leads back from what the processes see to values.
     """
 
     posteriors: tuple[CurvePosterior, ...]
     best: float
+    warp: CurveWarp
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +78,7 @@ class CurveEnsemble:
     def means(self, rows: Ints, horizons: Ints) -> Floats:
         """[q] mean posterior means of trials at steps: smaller is better."""
         u = time_of(horizons, self.full)
-        return np.asarray(sum(m.posteriors[0].predict(rows, u)[0] for m in self.members) / len(self.members))
+        return np.asarray(sum(m.posteriors[0].means(rows, u) for m in self.members) / len(self.members))
 
     def believing(self, rows: Ints, untils: Ints, draw: np.random.Generator) -> CurveEnsemble:
         """The model that takes trials under way for as far as they were granted, with means for values.
@@ -89,11 +92,11 @@ class CurveEnsemble:
         for m in self.members:
             posteriors = []
             for posterior in m.posteriors:
-                z = posterior.predict(rows, u)[0]
+                z = posterior.means(rows, u)
                 if len(rows) > _MOST_BELIEVED:
                     z[:_MOST_DRAWN] = _drawn(posterior, rows[:_MOST_DRAWN], u[:_MOST_DRAWN], draw)
                 posteriors.append(posterior.append(rows, u, z))
-            members.append(Member(tuple(posteriors), m.best))
+            members.append(replace(m, posteriors=tuple(posteriors)))
         return replace(self, members=tuple(members))
 
 

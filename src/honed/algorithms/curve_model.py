@@ -163,6 +163,10 @@ class CurvePosterior:
         variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
         return k @ self.alpha, np.maximum(variance, _LEAST_VARIANCE)
 
+    def means(self, rows: Ints, u: Floats) -> Floats:
+        """[q] what ``predict`` begins with, for a fraction of its cost."""
+        return self._cross(rows, u) @ self.alpha
+
     def predict_joint(self, rows: Ints, u: Floats) -> tuple[Floats, Floats]:
         """Mean [q] and covariance [q, q]."""
         k = self._cross(rows, u)

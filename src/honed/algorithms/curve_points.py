@@ -53,6 +53,8 @@ def thinned(numbers: Ints, steps: Ints, y: Floats, most: int = MOST_POINTS) -> I
 
 def trial_bests(numbers: Ints, y: Floats) -> Floats:
     """[m] the best value of each trial, by number."""
-    order = np.lexsort((y, numbers))
+    if not len(y):
+        return y
+    order = np.argsort(numbers, kind="stable")
     number = numbers[order]
-    return y[order][np.append(True, number[1:] != number[:-1])] if len(y) else y
+    return np.asarray(np.minimum.reduceat(y[order], np.flatnonzero(np.append(True, number[1:] != number[:-1]))))

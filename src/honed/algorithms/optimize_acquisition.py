@@ -193,10 +193,15 @@ def _best_neighbour(score: Score, X: Floats, region: Region, j: int) -> Floats:
 
 def untried(points: Floats, tried: Floats) -> Floats:
     """The points that are neither in ``tried`` nor twice, in their order."""
-    known = {row.tobytes() for row in np.round(tried, 9)}
-    kept = []
-    for i, row in enumerate(np.round(points, 9)):
-        if (text := row.tobytes()) not in known:
+    known, kept = set(_texts(tried)), list[int]()
+    for i, text in enumerate(_texts(points)):
+        if text not in known:
             known.add(text)
             kept.append(i)
     return points[kept]
+
+
+def _texts(points: Floats) -> list[bytes]:
+    """The bytes of each row, rounded."""
+    whole, width = np.round(points, 9).tobytes(), 8 * points.shape[1]
+    return [whole[i * width : (i + 1) * width] for i in range(len(points))]

@@ -26,6 +26,7 @@ class _Commands(click.Group):
         "studies": "looking",
         "show": "looking",
         "best": "looking",
+        "explain": "explaining",
         "export": "export",
         "delete": "caring",
         "doctor": "caring",

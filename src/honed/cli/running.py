@@ -45,6 +45,8 @@ EXIT_STORAGE = 3
               help="0.5: two trainings on a card; 2: two cards for a training.")  # fmt: skip
 @click.option("--recycle-after", type=click.IntRange(min=1), metavar="N", help="A fresh process after N trials.")
 @click.option("--total-steps", type=click.IntRange(min=1), help="Steps (epochs) of all trials together.")
+@click.option("--gpu-hours", type=click.FloatRange(min=0), metavar="HOURS",
+              help="Of training, all trials together, over all runs, times the cards of each.")  # fmt: skip
 @click.option("--timeout", metavar="TIME", help="For this run: 45s, 20m, 8h, or seconds.")
 @click.option("--trial-timeout", metavar="TIME", help="For one training; one that takes longer is killed.")
 @click.option(
@@ -111,6 +113,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
             deterministic=options["deterministic"],
             timeout=times["timeout"],
             total_steps=options["total_steps"],
+            gpu_hours=options["gpu_hours"],
             trial_timeout=limits.seconds,
             no_report_timeout=limits.silent_seconds,
             trial_memory=limits.bytes,

@@ -40,9 +40,8 @@ class Everywhere:
         d: int = data.xs.shape[1]
         seeds: list[int] = draw.integers(0, 2**32, d).tolist()
         even = coordinates.at(sobol(0, _EVEN, d, seeds))
-        leaders = _leaders(data, model)
         lengthscales = np.minimum(model.lengthscales, 1.0)
-        origin = np.repeat(leaders, _AROUND, axis=0)
+        origin = np.repeat(leaders(data, model), _AROUND, axis=0)
         m = len(origin)
         fresh = coordinates.at(draw.random((m, d)))
         low, high = coordinates.bounds()
@@ -56,8 +55,9 @@ class Everywhere:
             moved = np.where(is_category[j], fresh[rows, j], near[rows, j] + step)
             near[rows, j] = np.where(is_second | (turn == 0), moved, near[rows, j])
         region = _region(data, near[0] if m else even[0])
-        points = coordinates.canonical(np.concatenate([even, region.snapped(near)]))
-        return untried(points, data.xs)
+        points = np.concatenate([even, region.snapped(near)])
+        points = np.where(np.isnan(data.fixed), points, data.fixed)
+        return untried(coordinates.canonical(points), data.xs)
 
     def improved(self, data: Seen, model: CurveEnsemble, scores: NewScores, best: Floats) -> Floats:
         coordinates, numbers = data.coordinates, data.coordinates.layout.numbers
@@ -75,13 +75,13 @@ class Everywhere:
 
 def _region(data: Seen, held: Floats) -> Region:
     low, high = data.coordinates.bounds()
-    return data.coordinates.region(list(data.coordinates.domains), held, low, high)
+    is_fixed = ~np.isnan(data.fixed)
+    free = [name for name, held_at in zip(data.coordinates.domains, is_fixed, strict=True) if not held_at]
+    return data.coordinates.region(free, np.where(is_fixed, data.fixed, held), low, high)
 
 
-def _leaders(data: Seen, model: CurveEnsemble) -> Floats:
-    """The trials [5, d] with the best means at the end, without those that failed."""
-    rows = np.flatnonzero(data.has_survived)
-    if not len(rows):
-        rows = np.unique(data.numbers)
+def leaders(data: Seen, model: CurveEnsemble) -> Floats:
+    """The trials [5, d] with the best means at the end, the best first, without those that failed."""
+    rows = data.leading()
     means = model.means(rows, np.full(len(rows), data.full))
     return data.xs[rows[np.argsort(means, kind="stable")[:_LEADERS]]]

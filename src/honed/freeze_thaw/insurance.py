@@ -12,18 +12,18 @@ from honed.algorithms.rungs import best_of
 from honed.freeze_thaw.budget import ETA, rungs
 from honed.freeze_thaw.seen import Seen
 from honed.history import History
-from honed.records import Resume, TrialRecord
+from honed.records import Resume, State
 from honed.samplers.base import Stream
 
 
 def is_insured(history: History, share: float) -> bool:
     """Whether this decision is made without the model."""
-    return Stream(history.study.seed, _n_grants(history)).uniform("insurance") < share
+    return _uniform(history, "insurance") < share
 
 
 def is_promoting(history: History) -> bool:
     """Whether such a decision goes on with a trial where it can, rather than begin one: half of them."""
-    return Stream(history.study.seed, _n_grants(history)).uniform("promote") < 0.5
+    return _uniform(history, "promote") < 0.5
 
 
 def promotion(history: History, data: Seen, first: int) -> Resume | None:
@@ -41,18 +41,10 @@ def promotion(history: History, data: Seen, first: int) -> Resume | None:
     return None
 
 
-def _n_grants(history: History) -> int:
-    """How many decisions were carried out: a number that is new for every decision."""
-    done = history.fold("freeze-thaw grants", _Attempts, _add_attempts).n
-    return done + sum(record.attempt for record in history.unfinished)
+def _uniform(history: History, what: str) -> float:
+    """New for every decision: each changes who runs, or follows steps or trials that the one before did not know.
 
-
-class _Attempts:
-    __slots__ = ("n",)
-
-    def __init__(self) -> None:
-        self.n = 0
-
-
-def _add_attempts(attempts: _Attempts, record: TrialRecord) -> None:
-    attempts.n += record.attempt
+    Attempts are no measure of decisions: a trial whose worker was killed takes another one.
+    """
+    running = history.count(State.RUNNING)
+    return Stream(history.study.seed, history.n_steps).uniform(f"{what}/{len(history)}/{running}")

@@ -6,6 +6,7 @@ refit starts from the one before, every fourth from the prior, so that few are r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ _COLD_EVERY = 4
 _LEAST_TRIALS = 4
 _MOST_AT_REFIT = 200  # what comes until the next refit is added to these
 _DRAWS_BELOW, _N_DRAWS = 50, 6
+_MOST_LUCK = 2.0  # standard deviations
 
 _learned = Memo(128)
 _based = Memo(8)
@@ -96,7 +98,12 @@ def model_of(data: Seen) -> CurveEnsemble | None:
     grown = _conditioned(data, found, len(refits(n)) - 1, n)
     best = np.array([_best(data, grown.y)])
     parts = zip(grown.posteriors, grown.warps, strict=False)
-    members = tuple(Member(posteriors, float(warp.apply(best)[0])) for posteriors, warp in parts)
+    rows = data.leading()
+    u = time_of(np.maximum(data.at[rows], 1), data.full)
+    members = tuple(
+        Member(posteriors, _beside_noise(posteriors[0], float(warp.apply(best)[0]), rows, u), warp)
+        for posteriors, warp in parts
+    )
     if not members:
         return None
     ensemble = CurveEnsemble(CurveKernel(data.coordinates.layout), members, data.full)
@@ -140,6 +147,12 @@ def _bases(data: Seen, kernel: CurveKernel, found: Learned, base: Ints) -> list[
         [CurvePosterior.conditioned(kernel, theta, features, rows, u, nothing) for theta in thetas]
         for thetas in found.thetas
     ]
+
+
+def _beside_noise(posterior: CurvePosterior, best: float, rows: Ints, u: Floats) -> float:
+    """The best value without its luck: the lowest mean of a curve at its last point, where noise explains the difference."""
+    lowest = float(posterior.means(rows, u).min())
+    return best + min(max(lowest - best, 0.0), _MOST_LUCK * math.sqrt(posterior.noise))
 
 
 def _best(data: Seen, y: Floats) -> float:

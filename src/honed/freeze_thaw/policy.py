@@ -15,12 +15,15 @@ from typing import ClassVar
 import numpy as np
 
 from honed.algorithms.curve_ensemble import CurveEnsemble
+from honed.costs import costs_of
 from honed.domains import Scalar
 from honed.freeze_thaw.budget import LEAST_FIRST, Budget, budget_of, first_slice
-from honed.freeze_thaw.candidates import Candidates, Everywhere
+from honed.freeze_thaw.candidates import Candidates, Everywhere, leaders
 from honed.freeze_thaw.insurance import is_insured, is_promoting, promotion
 from honed.freeze_thaw.model import model_of
 from honed.freeze_thaw.seen import Seen, seen
+from honed.freeze_thaw.slices import horizons, last_chance, next_slice, picked
+from honed.freeze_thaw.start import adapted
 from honed.history import Floats, History, Ints
 from honed.memo import Memo
 from honed.records import Decision, Resume, Start, State, Suggestion, TrialRecord, Wait
@@ -34,7 +37,6 @@ from honed.space import Space
 _RESCORED, _KEPT = 64, 256
 _MOST_PAUSED = 60
 _ALONE = 256  # candidates for a parameter that is asked for alone
-_GROWTH = 4  # a slice is a quarter of what was trained before
 
 _ranked_memo, _model_memo = Memo(8), Memo(8)
 
@@ -47,7 +49,8 @@ class FreezeThaw:
     ``scheduler``.
 
     Attributes:
-        min_steps: what a new trial gets first; by default 3, or a twentieth of a full training.
+        min_steps: what a new trial gets first; by default 3, or a twentieth of a full training, and twice that where so few
+            steps turn out not to tell the order at later ones.
         max_steps: the length of a full training; by default what trials announce by ``trial.steps(n)``.
         n_startup: trials that are begun before the model is asked.
         insurance: the share of decisions that are made without the model.
@@ -78,14 +81,19 @@ class FreezeThaw:
         if full is None:
             return self._next_without_length(history)
         first = min(self.min_steps or first_slice(full), full)
-        until = None if first >= full else first
+        begun = adapted(history, first, full) if self.min_steps is None else first
+        until = None if begun >= full else begun
         if queued(history) is not None:
             return start(history, until)
-        budget = budget_of(history, first, full)
+        costs = costs_of(history)
+        budget, data = budget_of(history, first, full, costs), seen(history, self.max_steps)
+        urgent = last_chance(history, data, budget, first, costs)
+        if urgent is not None:
+            return urgent
         is_due = budget is not None and budget.n_to_start > 0 and budget.is_closing
         if history.may_start and (len(history) < self.n_startup or is_due):
             return Start(until=until)
-        resumed = self._resumed(history, seen(history, self.max_steps), budget, first)
+        resumed = self._resumed(history, data, budget, first)
         if resumed is not None:
             return resumed
         if not history.may_start and history.count(State.RUNNING):
@@ -124,32 +132,32 @@ class FreezeThaw:
             return self._chosen(history, data, model, budget, first)
         if history.may_start:
             return None
-        return _slice(data, int(data.paused[np.argmin(data.last_values())]), budget, first)
+        leader = int(data.paused[np.argmin(data.last_values()[data.paused])])
+        return next_slice(data, leader, budget, first, costs_of(history))
 
     def _chosen(
         self, history: History, data: Seen, model: CurveEnsemble, budget: Budget | None, first: int
     ) -> Resume | None:
         """The paused trial that promises more than all others and than any new one."""
-        rows = _paused(data)
-        horizons = data.totals[rows]
-        if budget is not None:
-            horizons = np.minimum(horizons, data.at[rows] + budget.share)
-            if budget.is_last:
-                row = int(rows[np.argmin(model.means(rows, horizons))])
-                return data.granted(row, int(data.at[row]) + budget.share)
-        scores = model.log_ei(rows, horizons)
+        rows, costs = _paused(data), costs_of(history)
+        ends = horizons(data, rows, budget, costs)
+        if budget is not None and budget.is_last:
+            best = int(np.argmin(model.means(rows, ends)))
+            return data.granted(int(rows[best]), int(ends[best]))
+        scores = model.log_ei(rows, ends)
         if history.may_start and not (budget is not None and budget.is_closing):
             horizon = data.full if budget is None else min(data.full, budget.share)
             if self._score_of_new(data, model, horizon) >= scores.max():
                 return None
-        return _slice(data, int(rows[np.argmax(scores)]), budget, first)
+        return next_slice(data, picked(history, data, rows, scores, costs), budget, first, costs)
 
     # --------------------------------------------------------------------------------------------------- sampler
 
     def suggest(self, history: History, space: Space, rng: Stream, given: Mapping[str, Scalar]) -> Suggestion:
         is_whole = not given and space.domains.keys() == history.space.domains.keys()
-        if len(history) < self.n_startup or (is_whole and is_insured(history, self.insurance)):
-            return Suggestion(_quasi_random(history, space, rng, given))
+        is_begin = len(history) < self.n_startup
+        if is_begin or (is_whole and is_insured(history, self.insurance)):
+            return Suggestion(_quasi_random(history, space, rng, given), {} if is_begin else {"insurance": True})
         data = seen(history, self.max_steps)
         model = self._model(data)
         free = [name for name, domain in data.coordinates.domains.items() if name in space and space[name] == domain]
@@ -212,25 +220,16 @@ class FreezeThaw:
 
 def _paused(data: Seen) -> Ints:
     """The most promising paused trials; what breaks a limit goes on only where nothing keeps them."""
-    rows = data.paused[np.lexsort((data.last_values(), data.has_failed[data.paused]))][:_MOST_PAUSED]
+    rows = data.paused[np.lexsort((data.last_values()[data.paused], data.has_failed[data.paused]))][:_MOST_PAUSED]
     keeps = ~data.has_failed[rows]
     return rows[keeps] if keeps.any() else rows
-
-
-def _slice(data: Seen, row: int, budget: Budget | None, first: int) -> Resume:
-    """A trial's next slice: the first one, then a quarter of what it was trained."""
-    at = int(data.at[row])
-    until = first if at < first else at + max(1, at // _GROWTH)
-    if budget is not None:
-        until = min(until, at + max(budget.free, 1))
-    return data.granted(row, until)
 
 
 def _leader_to_end(history: History, data: Seen) -> Resume | None:
     """The best paused trial, to its end, when a study would be over without any full training."""
     if history.count(State.RUNNING) or history.count(State.COMPLETE):
         return None
-    return Resume(number=int(data.paused[np.argmin(data.last_values())]))
+    return Resume(number=int(data.paused[np.argmin(data.last_values()[data.paused])]))
 
 
 # ------------------------------------------------------------------------------------------------------ suggestions
@@ -241,8 +240,7 @@ def _completed(
 ) -> dict[str, Scalar]:
     """Values for what a trial asks for beside what it has: the best of some draws, the rest as given."""
     coordinates = data.coordinates
-    rows = np.unique(data.numbers)
-    leader = data.xs[rows[np.argmin(model.means(rows, np.full(len(rows), data.full)))]]
+    leader = leaders(data, model)[0]
     own = coordinates.row(given)
     xs = np.tile(np.where(np.isnan(own), leader, own), (_ALONE, 1))
     drawn = coordinates.at(rng.generator("/".join(free)).random((_ALONE, len(own))))

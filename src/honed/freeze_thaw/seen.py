@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,18 @@ from honed.history import Floats, History, Ints
 from honed.memo import Memo, digest
 from honed.records import Resume, State, TrialRecord
 from honed.samplers.base import Stream
+from honed.samplers.combine import FIXED
 from honed.samplers.coordinates import Coordinates, within
 from honed.space import Space
 
 T = TypeVar("T")
 
 _LARGEST = 1e100  # values beyond would overflow in sums of squares
-_MOST_ROWS = 20_000
+_MOST_ROWS, _MOST_FACTS = 20_000, 8192
+_MOST_LEADING = 100
 
 _rows: OrderedDict[int, tuple[object, Space, list[float]]] = OrderedDict()
+_facts: OrderedDict[int, tuple[TrialRecord, Sequence[str], _Facts]] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -43,6 +46,7 @@ class Seen:
         untils: [running] up to where.
         has_failed: [N] whether the configuration was to blame for a failure, or breaks a limit.
         has_survived: [N] whether it has a value and did not fail.
+        fixed: [d] what new configurations are held at; NaN where they are free.
         key: digest of all this.
     """
 
@@ -59,6 +63,7 @@ class Seen:
     untils: Ints
     has_failed: npt.NDArray[np.bool_]
     has_survived: npt.NDArray[np.bool_]
+    fixed: Floats
     seed: int
     key: bytes
 
@@ -80,12 +85,23 @@ class Seen:
         """Going on with a trial, up to a step or its end."""
         return Resume(number=number, until=None if until >= self.totals[number] else until)
 
+    def leading(self) -> Ints:
+        """Numbers of the trials [100] with the best last values, without those that failed where others have values."""
+        rows = np.flatnonzero(self.has_survived)
+        if not len(rows):
+            rows = np.unique(self.numbers)
+        if len(rows) > _MOST_LEADING:
+            rows = np.sort(rows[np.argsort(self.last_values()[rows], kind="stable")[:_MOST_LEADING]])
+        return rows
+
     def last_values(self) -> Floats:
-        """[paused] the last value of each paused trial; infinite without one."""
-        order = np.lexsort((self.steps, self.numbers))
+        """[N] the last value of each trial; infinite without one."""
+        steps = np.zeros(len(self.xs), dtype=np.int64)
+        np.maximum.at(steps, self.numbers, self.steps)
+        is_last = self.steps == steps[self.numbers]
         lasts = np.full(len(self.xs), np.inf)
-        lasts[self.numbers[order]] = self.values(len(self.numbers), 0)[order]  # of several the last one stays
-        return lasts[self.paused]
+        lasts[self.numbers[is_last]] = self.values(len(self.numbers), 0)[is_last]
+        return lasts
 
 
 def seen(history: History, max_steps: int | None) -> Seen:
@@ -110,34 +126,65 @@ def seen(history: History, max_steps: int | None) -> Seen:
     has_failed[done[has_diverged]] = True
     metrics, paused, running, untils = history.study.metrics, list[int](), list[int](), list[int]()
     for record in history.unfinished:
-        own = record.note.get("n_steps")
-        if isinstance(own, int) and own > 0:
-            totals[record.number] = own if max_steps is None else min(own, max_steps)
-        last = record.last_step or 0
-        at[record.number] = max(at[record.number], last)
-        if record.attributes and record.violation > 0.0:
-            has_failed[record.number] = True
-        if record.state is State.PAUSED and last < totals[record.number] and _is_sound(record, metrics):
-            paused.append(record.number)
+        facts, number = _facts_of(record, metrics), record.number
+        end = full if facts.n_steps is None else facts.n_steps
+        if max_steps is not None and facts.n_steps is not None:
+            end = min(end, max_steps)
+        totals[number] = end
+        if facts.last > at[number]:
+            at[number] = facts.last
+        if facts.is_beyond:
+            has_failed[number] = True
+        if record.state is State.PAUSED and facts.last < end and facts.is_sound:
+            paused.append(number)
         elif record.state is State.RUNNING and (record.params or not xs.shape[1]):
-            running.append(record.number)
-            end = int(totals[record.number])
-            untils.append(end if record.until is None else max(min(record.until, end), last, 1))
+            running.append(number)
+            untils.append(end if record.until is None else max(min(record.until, end), facts.last, 1))
     has_survived &= ~has_failed
     under_way = (np.array(paused, np.int64), np.array(running, np.int64), np.array(untils, np.int64))
-    key = digest(xs, numbers, steps, losses, totals, at, *under_way, has_failed, has_survived)
+    fixed = _fixed(history, found)
+    key = digest(xs, numbers, steps, losses, totals, at, *under_way, has_failed, has_survived, fixed)
     key += f"/{full}/{history.study.seed}/{len(metrics)}/{found.layout}".encode()
     return Seen(
         coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, totals=totals, at=at,
         paused=under_way[0], running=under_way[1], untils=under_way[2], has_failed=has_failed,
-        has_survived=has_survived, seed=history.study.seed, key=key,
+        has_survived=has_survived, fixed=fixed, seed=history.study.seed, key=key,
     )  # fmt: skip
 
 
-def _is_sound(record: TrialRecord, metrics: Sequence[str]) -> bool:
-    """Whether what a trial reported last is finite, or not known."""
+class _Facts(NamedTuple):
+    """What is read of an unfinished trial.
+
+    Attributes:
+        n_steps: the length that it has announced.
+        last: the last step that it has reported, 0 before.
+        is_beyond: whether it breaks a limit.
+        is_sound: whether what it reported last is finite, or not known.
+    """
+
+    n_steps: int | None
+    last: int
+    is_beyond: bool
+    is_sound: bool
+
+
+def _facts_of(record: TrialRecord, metrics: Sequence[str]) -> _Facts:
+    """Kept while the same record comes again: of thousands of paused trials few change between two decisions."""
+    known = _facts.get(id(record))
+    if known is not None and known[0] is record and known[1] == metrics:
+        return known[2]
+    own = record.note.get("n_steps")
     values = record.reports[-1].values if record.reports else {}
-    return all(math.isfinite(values.get(metric, 0.0)) for metric in metrics)
+    facts = _Facts(
+        n_steps=own if isinstance(own, int) and own > 0 else None,
+        last=record.last_step or 0,
+        is_beyond=bool(record.attributes) and record.violation > 0.0,
+        is_sound=all(math.isfinite(values.get(metric, 0.0)) for metric in metrics),
+    )
+    _facts[id(record)] = (record, metrics, facts)
+    while len(_facts) > _MOST_FACTS:
+        _facts.popitem(last=False)
+    return facts
 
 
 def _points(history: History) -> tuple[Ints, Ints, Floats]:
@@ -170,13 +217,21 @@ def _points(history: History) -> tuple[Ints, Ints, Floats]:
     return numbers, steps, np.clip(losses, -_LARGEST, _LARGEST)
 
 
+def _fixed(history: History, columns: Coordinates) -> Floats:
+    """[d] what the study's user has fixed."""
+    values = history.study.attributes.get(FIXED) or {}
+    domains = columns.domains
+    return columns.row({name: domains[name].to_stored(value) for name, value in values.items() if name in domains})
+
+
 def _coordinates(history: History) -> tuple[Floats, Coordinates]:
     """[N, d] of all trials by number, in the columns that some trial has a value for."""
     space, columns = history.space, history.columns
     xs = np.full((len(history), len(space)), np.nan)
     xs[columns.numbers] = columns.params
-    for record in history.unfinished:
-        xs[record.number] = _row(space, record)
+    unfinished = history.unfinished
+    if unfinished:
+        xs[[record.number for record in unfinished]] = [_row(space, record) for record in unfinished]
     domains = list(space.domains.items())
     kept = [j for j, (_, domain) in enumerate(domains) if domain.n_values != 1 and not np.isnan(xs[:, j]).all()]
     xs = xs[:, kept]

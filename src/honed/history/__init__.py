@@ -5,8 +5,11 @@ stand in the order in which they finished in lists and arrays that all snapshots
 references. Directions are applied here, once: in ``Columns.losses`` and ``Curves.losses`` smaller is better, always.
 """
 
+from honed.history.allowance import UNLIMITED, Allowance
 from honed.history.rungs import Rung, Standings
 from honed.history.snapshot import History
 from honed.history.tables import STATES, Columns, Curves, Floats, Ints
 
-__all__ = ["STATES", "Columns", "Curves", "Floats", "History", "Ints", "Rung", "Standings"]
+__all__ = [
+    "STATES", "UNLIMITED", "Allowance", "Columns", "Curves", "Floats", "History", "Ints", "Rung", "Standings",
+]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from honed.errors import TrialNotFound
+from honed.history.allowance import UNLIMITED, Allowance
 from honed.history.joint import Asked
 from honed.history.rungs import Ladder, Rung, Standings, longest, stand
 from honed.history.tables import Columns, Curves, CurveTable, TrialTable, signs_of
@@ -21,8 +22,8 @@ _set = object.__setattr__
 class History:
     """A study at one revision; make the first with ``History.empty`` and go on with ``extend``."""
 
-    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "lost", "max_steps",
-                 "max_total_steps", "max_trials", "n_steps", "revision", "space", "study")  # fmt: skip
+    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "allowance", "lost",
+                 "max_steps", "n_steps", "revision", "space", "study")  # fmt: skip
 
     study: StudyRecord
     revision: int
@@ -32,10 +33,8 @@ class History:
     """Running trials that nobody holds any more."""
     max_steps: int | None
     """The length of a full training: the largest number of steps that a trial has announced, or reached COMPLETE."""
-    max_trials: int | None
-    """How many trials the study may have in all, where that is known (``limited``); the snapshots that follow keep it."""
-    max_total_steps: int | None
-    """How many steps all trials together may take, where that is known (``limited``)."""
+    allowance: Allowance
+    """What may be spent, as far as that is known (``allowed``); the snapshots that follow keep it."""
     n_steps: int
     """Steps that all trials together have reported: each counts its last one, less what its parent had done."""
     _book: _Book
@@ -52,8 +51,7 @@ class History:
         _set(self, "space", space)
         _set(self, "lost", lost)
         _set(self, "max_steps", None)
-        _set(self, "max_trials", None)
-        _set(self, "max_total_steps", None)
+        _set(self, "allowance", UNLIMITED)
         _set(self, "n_steps", 0)
         book, unfinished, counts, best = shared
         _set(self, "_book", book)
@@ -118,8 +116,7 @@ class History:
         space = book.joint(self.space, unfinished) if is_new else self.space
         study = self.study if delta.study is None else delta.study
         after = History(study, delta.revision, space, delta.lost, (book, unfinished, counts, best))
-        _set(after, "max_trials", self.max_trials)
-        _set(after, "max_total_steps", self.max_total_steps)
+        _set(after, "allowance", self.allowance)
         _set(after, "n_steps", self.n_steps + n_new_steps)
         _set(after, "max_steps", longest(self.max_steps, [*delta.trials, *after.finished_since(self._n_finished)]))
         return after
@@ -206,14 +203,27 @@ class History:
 
     def limited(self, max_trials: int | None, max_total_steps: int | None = None) -> History:
         """This snapshot for policies that should know how many trials, or steps, the study may have."""
-        if max_trials == self.max_trials and max_total_steps == self.max_total_steps:
+        return self.allowed(Allowance(trials=max_trials, steps=max_total_steps))
+
+    def allowed(self, allowance: Allowance) -> History:
+        """This snapshot for policies that should know what may be spent."""
+        if allowance == self.allowance:
             return self
         copy = object.__new__(History)
         for name in History.__slots__:
             _set(copy, name, getattr(self, name))
-        _set(copy, "max_trials", max_trials)
-        _set(copy, "max_total_steps", max_total_steps)
+        _set(copy, "allowance", allowance)
         return copy
+
+    @property
+    def max_trials(self) -> int | None:
+        """How many trials the study may have in all, where that is known."""
+        return self.allowance.trials
+
+    @property
+    def max_total_steps(self) -> int | None:
+        """How many steps all trials together may take, where that is known."""
+        return self.allowance.steps
 
     @property
     def may_start(self) -> bool:

@@ -20,7 +20,7 @@ from honed.checkpoints.base import CheckpointStore
 from honed.checkpoints.directory import DirectoryStore
 from honed.errors import StorageError
 from honed.events import Listener, Notice
-from honed.search import Search
+from honed.search import Search, remember
 from honed.storage.base import Storage
 from honed.storage.url import address, describe
 from honed.supervisor.crew import Crew
@@ -81,9 +81,11 @@ def supervise(flow: AskTell, objective: Objective, search: Search, plan: Plan, l
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="honed-workers-")))
         environments = stack.enter_context(_places(plan, n_left))
+        search = replace(search, n_workers=len(environments))
+        remember(flow, search)
         job = Job(
             objective=objective,
-            search=replace(search, n_workers=len(environments)),
+            search=search,
             address=target,
             durability=getattr(flow.storage, "durability", "full"),
             study=flow.study.name,

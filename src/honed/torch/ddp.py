@@ -260,6 +260,9 @@ class _Leading:
     def annotate(self, key: str, value: Any) -> None:
         self._inside.annotate(key, value)
 
+    def tracks(self) -> None:
+        self._inside.tracks()
+
     def should_stop(self) -> bool:
         answer = self._inside.should_stop()
         self._log.write("asked whether to stop", answer)
@@ -355,6 +358,9 @@ class _Following:
         return False
 
     def annotate(self, key: str, value: Any) -> None:
+        pass
+
+    def tracks(self) -> None:
         pass
 
     def should_stop(self) -> bool:

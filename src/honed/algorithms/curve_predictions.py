@@ -1,0 +1,139 @@
+"""What the ensemble of learning curves says in values: quantiles, probabilities, and what going on would bring.
+
+Members see values through warps, so a prediction is a mixture of warped normal distributions, with a share for each member and
+within it for each draw of hyperparameters. Its quantiles are those of midpoints: each part is cut into pieces of equal
+probability, whose middles are led back to values. Noise is part of it: what is predicted is what would be reported.
+
+    rows  [q]  trials        steps  [q]  where they are judged        k  pieces of all parts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.algorithms.curve_ensemble import CurveEnsemble, Member
+from honed.algorithms.curve_kernels import time_of
+from honed.algorithms.curve_model import CurvePosterior
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+INTERVAL = (0.05, 0.95)
+"""The quantiles between which nine of ten values are expected."""
+
+_PIECES = 60
+_AT_ONCE = 400  # predictions: their pieces are sorted together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """Values [q] that are expected: the middle, and the ends of the 90 % interval."""
+
+    median: Floats
+    low: Floats
+    high: Floats
+
+
+def predicted(model: CurveEnsemble, rows: Ints, steps: Ints) -> Predicted:
+    """The values of trials at steps, as they would be reported; smaller is better."""
+    parts = [_quantiles(model, rows[i : i + _AT_ONCE], steps[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)]
+    found = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
+    return Predicted(*found)
+
+
+def probability_below(model: CurveEnsemble, rows: Ints, steps: Ints, value: float) -> Floats:
+    """[q] how likely a trial reports less than ``value`` at a step."""
+    from scipy.special import ndtr
+
+    u, found = time_of(steps, model.full), np.zeros(len(rows))
+    for member in model.members:
+        z = float(member.warp.apply(np.array([value]))[0])
+        for posterior in member.posteriors:
+            mean, variance = posterior.predict(rows, u)
+            found += ndtr((z - mean) / np.sqrt(variance + posterior.noise)) / _n_parts(model, member)
+    return found
+
+
+def noise_near(model: CurveEnsemble, value: float) -> float:
+    """The standard deviation of noise around curves, in values, near a value; the mean over members."""
+    spreads = []
+    for member in model.members:
+        sd = np.sqrt(member.posteriors[0].noise)
+        z = float(member.warp.apply(np.array([value]))[0])
+        low, high = member.warp.invert(np.array([z - sd, z + sd])).tolist()
+        spreads.append(0.5 * (high - low))
+    return float(np.mean(spreads))
+
+
+def joint_draws(
+    model: CurveEnsemble, rows: Ints, X: Floats, steps: Ints, n_draws: int, draw: np.random.Generator
+) -> Floats:
+    """Values [n_draws, q + c] without noise from the joint posterior of trials and of configurations yet to begin.
+
+    Args:
+        X: [c, d] configurations.
+        steps: [q + c] where trials and configurations are judged.
+    """
+    parts = [(member, posterior) for member in model.members for posterior in member.posteriors]
+    shares = _shares(model, n_draws)
+    features, u = model.kernel.features(X), time_of(steps, model.full)
+    found = []
+    for (member, posterior), n in zip(parts, shares, strict=True):
+        wider, m = _with_new(posterior, features)
+        mean, covariance = wider.predict_joint(np.concatenate([rows, np.arange(m, m + len(X))]), u)
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        found.append(member.warp.invert(mean + draw.standard_normal((n, len(mean))) @ root.T))
+    return np.concatenate(found)
+
+
+def _with_new(posterior: CurvePosterior, features: Floats) -> tuple[CurvePosterior, int]:
+    """The process that knows more trials, and the row of the first of them."""
+    scaled = features / posterior.lengthscales[posterior.kernel.groups]
+    return replace(posterior, G=np.concatenate([posterior.G, scaled])), len(posterior.G)
+
+
+def _n_parts(model: CurveEnsemble, member: Member) -> int:
+    """One over the weight of each part of a member."""
+    return len(model.members) * len(member.posteriors)
+
+
+def _shares(model: CurveEnsemble, n: int) -> Sequence[int]:
+    """How many of n draws each part makes: in all n, as even as can be."""
+    weights = [1.0 / _n_parts(model, member) for member in model.members for _ in member.posteriors]
+    ends = np.round(np.cumsum(weights) * n).astype(np.int64)
+    shares: list[int] = np.diff(ends, prepend=0).tolist()
+    return shares
+
+
+def _quantiles(model: CurveEnsemble, rows: Ints, steps: Ints) -> Floats:
+    """[3, q]: median, low and high."""
+    from scipy.special import ndtri
+
+    u = time_of(steps, model.full)
+    normal = ndtri((np.arange(_PIECES) + 0.5) / _PIECES)
+    pieces, weights = [], []
+    for member in model.members:
+        for posterior in member.posteriors:
+            mean, variance = posterior.predict(rows, u)
+            sd = np.sqrt(variance + posterior.noise)
+            pieces.append(member.warp.invert(mean[:, None] + sd[:, None] * normal))
+            weights.append(np.full(_PIECES, 1.0 / (_n_parts(model, member) * _PIECES)))
+    values, weight = np.concatenate(pieces, axis=1), np.concatenate(weights)
+    order = np.argsort(values, axis=1, kind="stable")
+    middles = np.cumsum(weight[order], axis=1) - 0.5 * weight[order]
+    values = np.take_along_axis(values, order, axis=1)
+    return np.array([_at(middles, values, q) for q in (0.5, *INTERVAL)])
+
+
+def _at(middles: Floats, values: Floats, q: float) -> Floats:
+    """[rows] where the cumulated weights reach ``q``, between two pieces in proportion."""
+    right = np.clip((middles < q).sum(axis=1), 1, middles.shape[1] - 1)
+    row = np.arange(len(values))
+    low, high = middles[row, right - 1], middles[row, right]
+    share = np.clip((q - low) / (high - low), 0.0, 1.0)
+    return np.asarray(values[row, right - 1] + share * (values[row, right] - values[row, right - 1]))
