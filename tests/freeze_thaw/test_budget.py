@@ -115,11 +115,13 @@ def test_a_checkpoint_at_hand_is_worth_a_tenth() -> None:
 
 
 def test_of_equals_the_one_that_is_nearest_to_its_end_in_time_goes_on() -> None:
-    assert choice(paused(3, 21), 0.0, np.log(0.995)) == 1
-    assert choice(paused(3, 21), 0.0, np.log(0.98)) == 0
-    slow = {1: {"step_seconds": 16.0}}
+    dear = {0: {"step_seconds": 20.0}, 1: {"step_seconds": 20.0}}
+    assert choice(paused(3, 21, notes=dear), 0.0, np.log(0.995)) == 1
+    assert choice(paused(3, 21, notes=dear), 0.0, np.log(0.98)) == 0
+    slow = {**dear, 1: {"step_seconds": 160.0}}
     assert choice(paused(3, 21, notes=slow), 0.0, np.log(0.995)) == 0
-    assert choice(paused(12, 13), 0.0, np.log(0.995)) == 0  # about as near
+    assert choice(paused(12, 13, notes=dear), 0.0, np.log(0.995)) == 0  # about as near
+    assert choice(paused(3, 21), 0.0, np.log(0.995)) == 0  # within a minute: measured times decide nothing
 
 
 # ------------------------------------------------------------------------------------------------------- finishing

@@ -21,7 +21,7 @@ Map = Callable[[Floats], Floats]
 
 MEMBERS = ("log-gap", "rank")
 
-_GAP, _BEYOND = 0.3, 0.27  # log-gap: added to the gap, and how far a prediction may lie below the best
+_GAP, _BEYOND = 1.0, 0.9  # log-gap: added to the gap, and how far a prediction may lie below the best
 _SLOPE = 2.0  # rank: of the line beyond the best
 _FAR = 50.0  # exponents beyond would overflow
 

@@ -16,6 +16,12 @@ from honed.records import Resume, State
 PAUSES = 10
 """A slice takes at least so many times what saving and restoring take."""
 
+DEAR = 0.5
+"""Seconds: pauses that cost less, and trainings that end within a minute, never change a decision. Times differ from run to run,
+and a search that lasts minutes should be the same in each."""
+
+_MINUTE = 60.0
+
 SPARE = 0.1
 """What a last training to the end may take longer than was measured."""
 
@@ -38,7 +44,7 @@ def least(row: int, at: int, first: int, costs: Costs) -> int:
     However dear a pause is, a slice is no longer than halving's: up to three times the steps that the trial has.
     """
     step_seconds = costs.step_of(row)
-    if costs.pause_seconds is None or step_seconds is None:
+    if costs.pause_seconds is None or costs.pause_seconds < DEAR or step_seconds is None:
         return 1
     most = max((ETA - 1) * at, first)
     n_steps = min(PAUSES * costs.pause_seconds / step_seconds, most)
@@ -78,7 +84,7 @@ def picked(history: History, data: Seen, rows: Ints, scores: Floats, costs: Cost
 def _magnitude(data: Seen, row: int, costs: Costs) -> int:
     """Seconds to a trial's end, in powers of two: measured times are never quite equal."""
     seconds = int(data.totals[row] - data.at[row]) * (costs.step_of(row) or 0.0)
-    return round(math.log2(seconds)) if seconds > 0.0 else 0
+    return round(math.log2(seconds)) if seconds > _MINUTE else 0
 
 
 def _is_here(history: History, row: int) -> bool:
