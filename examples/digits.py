@@ -52,7 +52,7 @@ def objective(trial):
     torch.manual_seed(args.seed + trial.number)
     model, optimizer, batch_size = build(trial)
     batches = data.train.batches(batch_size, shuffle=True, seed=args.seed)
-    trial.track(model=model, optimizer=optimizer, batches=batches)  # paused at 3 and 9 epochs; the best third goes on
+    trial.track(model=model, optimizer=optimizer, batches=batches)  # paused after 3 epochs; what promises most goes on
     for epoch in trial.steps(args.epochs):
         train_epoch(model, optimizer, batches)
         train, validation = (evaluate(model, part.batches(1024)) for part in (data.train, data.validation))
@@ -118,7 +118,7 @@ def main():
         n_trials = n_done + 20
         print(f"The study has its {n_done} trials: 20 more.")
     workers = args.workers if args.workers == "auto" else int(args.workers)
-    study.optimize(objective, n_trials=n_trials, scheduler="asha", workers=workers)
+    study.optimize(objective, n_trials=n_trials, workers=workers)
     final_test(study.best_trial)
 
 
