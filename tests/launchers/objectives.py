@@ -24,6 +24,7 @@ class Weights:
 
 HERE = pathlib.Path(__file__).parent
 SECONDS = float(os.environ.get("STEP_SECONDS", "0.05"))
+STEPS = int(os.environ.get("STEPS", "8"))
 
 def note(line):
     with open(HERE / "steps.log", "a") as log:
@@ -33,7 +34,7 @@ def objective(trial):
     x = trial.suggest_float("x", 0, 1)
     weights = Weights()
     trial.track(weights=weights)
-    for step in trial.steps(8):
+    for step in trial.steps(STEPS):
         time.sleep(SECONDS)
         weights.total += step
         note(f"{trial.number} {trial.attempt} {step} {weights.total} {os.getpid()} "

@@ -214,7 +214,8 @@ def test_ctrl_c_in_the_command_gives_the_trials_back(cluster: Any, tmp_path: Pat
     node = add_node(cluster, "f", num_cpus=1)
     folder_with_script(tmp_path)
     command = [sys.executable, "-m", "honed", "launch", "ray", "train.py", "--workers", "1", "--trials", "50"]
-    env = plain_environment(RAY_ADDRESS=cluster.address, STEP_SECONDS="0.1")
+    command += ["--", "--scheduler", "full"]
+    env = plain_environment(RAY_ADDRESS=cluster.address, STEP_SECONDS="0.1", STEPS="1000")
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
     until(lambda: len(steps(tmp_path)) >= 3)
     process.send_signal(signal.SIGINT)
@@ -224,7 +225,7 @@ def test_ctrl_c_in_the_command_gives_the_trials_back(cluster: Any, tmp_path: Pat
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
     trials = honed.load_study("train", storage=tmp_path / "honed.db").trials
-    (trial,) = [each for each in trials if not each.state.is_finished and each.state is not State.PAUSED]
+    (trial,) = [each for each in trials if not each.state.is_finished]
     assert trial.state is State.WAITING
     assert trial.checkpoint is not None
     cluster.remove_node(node)
@@ -234,7 +235,8 @@ def test_workers_do_not_outlive_a_killed_command(cluster: Any, tmp_path: Path) -
     node = add_node(cluster, "h", num_cpus=1)
     folder_with_script(tmp_path)
     command = [sys.executable, "-m", "honed", "launch", "ray", "train.py", "--workers", "1", "--trials", "50"]
-    env = plain_environment(RAY_ADDRESS=cluster.address, STEP_SECONDS="0.1")
+    command += ["--", "--scheduler", "full"]
+    env = plain_environment(RAY_ADDRESS=cluster.address, STEP_SECONDS="0.1", STEPS="1000")
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
     until(lambda: len(steps(tmp_path)) >= 3)
     process.kill()
@@ -243,7 +245,7 @@ def test_workers_do_not_outlive_a_killed_command(cluster: Any, tmp_path: Path) -
     until(lambda: study.history.lost or study.history.count(State.WAITING))  # Ray may be too quick for a farewell
     worker = int(steps(tmp_path)[-1][4])
     until(lambda: not is_running(worker))
-    (trial,) = [each for each in study.trials if not each.state.is_finished and each.state is not State.PAUSED]
+    (trial,) = [each for each in study.trials if not each.state.is_finished]
     assert trial.checkpoint is not None
     cluster.remove_node(node)
 

@@ -14,7 +14,7 @@ from benchmarks import plots
 from benchmarks.curve_peers.base import Grant, Run, in_our_words, peer_player
 from benchmarks.meter import Meter
 from benchmarks.optuna_players import optuna_player
-from benchmarks.players import Played, Setting, honed_player, order
+from benchmarks.players import Played, Player, Setting, honed_player, order
 from benchmarks.rows import Rows, among, play_auto, play_freeze_thaw
 from benchmarks.scoring import ANYTIME, Place, Result, score
 from benchmarks.tables import RowTask, has_times, timed
@@ -167,20 +167,34 @@ def test_results_without_curves_are_not_drawn(tmp_path: Path):
 # ----------------------------------------------------------------------------------------------------------- times
 
 
-def test_large_networks_and_small_batches_take_longer():
+def test_every_step_takes_the_time_of_its_row():
+    longer, setting = longer_task(), Setting(0, 1, 40, "pool")
+    assert [longer.seconds(row) for row in longer.rows] == [i + 1.0 for i in range(60)]
+    check_times_of_two_trainings(honed_player(lambda task: Full()))
+    ends = peer_player(InOrder)(longer, setting).ends
+    assert ends.tolist() == np.cumsum([1.0] * 6 + [2.0] * 2 + [3.0] * 6 + [1.0] * 14).tolist()
+
+
+def test_every_step_of_optuna_takes_the_time_of_its_row():
+    pytest.importorskip("optuna")
+    check_times_of_two_trainings(optuna_player("random", "none"))
+
+
+def longer_task() -> RowTask:
+    return replace(made_task(), row_seconds=np.arange(60.0) + 1)
+
+
+def check_times_of_two_trainings(player: Player) -> None:
+    first, second = (row + 1.0 for row in order(0, 60)[:2])
+    ends = player(longer_task(), Setting(0, 1, 40, "pool")).ends
+    assert ends.tolist() == pytest.approx(np.cumsum([first] * 20 + [second] * 20).tolist())
+
+
+def test_tasks_without_batch_sizes_have_no_times():
     task = made_task()
     assert not has_times(task)
     with pytest.raises(ValueError, match=r"timed: made has no batch_size.*play it in mode 'pool'"):
         timed(task)
-    longer = replace(task, row_seconds=np.arange(60.0) + 1)
-    assert [longer.seconds(row) for row in longer.rows] == [i + 1.0 for i in range(60)]
-    setting = Setting(0, 1, 40, "pool")
-    first, second = (row + 1.0 for row in order(0, 60)[:2])
-    for player in (honed_player(lambda task: Full()), optuna_player("random", "none")):
-        ends = player(longer, setting).ends
-        assert ends.tolist() == pytest.approx(np.cumsum([first] * 20 + [second] * 20).tolist())
-    ends = peer_player(InOrder)(longer, setting).ends
-    assert ends.tolist() == np.cumsum([1.0] * 6 + [2.0] * 2 + [3.0] * 6 + [1.0] * 14).tolist()
 
 
 def test_times_of_a_pool_have_a_mean_of_one():

@@ -60,7 +60,8 @@ def finals(history: History) -> Finals:
     done = np.flatnonzero((columns.states == _COMPLETE) & np.isfinite(losses))
     empty = Curve(np.zeros(0, dtype=np.int64), none)
     complete = [curves.get(number, empty) for number in columns.numbers[done].tolist()]
-    total = history.max_steps or max((int(curve.steps[-1]) for curve in curves.values()), default=0)
+    lasts = (int(curve.steps[-1]) for curve in curves.values() if len(curve.steps))  # all reports may have been NaN
+    total = history.max_steps or max(lasts, default=0)
     found, spreads = predicted([curves[number] for number in numbers], complete, losses[done], total)
     all_losses, all_spreads = losses.copy(), np.zeros(len(losses))
     all_losses[rows], all_spreads[rows] = found[: len(rows)], spreads[: len(rows)]
