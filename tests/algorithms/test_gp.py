@@ -137,6 +137,13 @@ def test_the_bad_tail_is_cut_and_constants_are_noticed() -> None:
     assert is_constant(np.array([0.3, 0.3, 0.3]))
     assert is_constant(np.array([1.0]))
     assert not is_constant(np.array([1.0, 2.0]))
+    assert is_constant(np.array([0.0, 2e-311]))
+
+
+def test_values_that_hardly_differ_from_zero_are_zero() -> None:
+    for warp in fitted_warps(np.array([0.0, -491.0, 2.2e-311, 3.0, -1.0])):
+        assert warp.z[0] == pytest.approx(warp.z[2])
+        assert np.isfinite(warp.apply(np.array([0.0, 8.9e-312, 1e-200]))).all()
 
 
 def test_the_input_warp_is_monotone_with_the_slopes_of_differences() -> None:

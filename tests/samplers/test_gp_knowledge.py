@@ -156,6 +156,27 @@ def test_a_study_of_full_trainings_is_taken_as_measured() -> None:
     assert not ends.paused
 
 
+def test_a_stopped_training_that_reported_only_nan_has_no_final_value() -> None:
+    study = Study()
+    study.add({"x": 0.3, "y": 0.5}, 0.3, curve=[np.nan, np.nan], state=State.STOPPED)
+    study.add({"x": 0.1, "y": 0.5}, 0.1, curve=[np.nan])
+    ends = finals(study.history)
+    assert ends.losses.tolist() == [0.3, 0.1]
+    assert not ends.spreads.any()
+
+
+def test_losses_at_the_end_of_what_floats_hold_are_limited() -> None:
+    study = Study()
+    for x in (0.1, 0.5, 0.9):
+        study.add({"x": x, "y": 0.5}, x, curve=[1e308, x])
+    study.add({"x": 0.3, "y": 0.5}, -1.7e308, curve=[1.7e308, -1.7e308], state=State.STOPPED)
+    study.add({"x": 0.4, "y": 0.5}, np.inf, curve=[np.inf])
+    ends = finals(study.history)
+    assert np.isfinite(ends.losses[:4]).all()
+    assert ends.losses[4] == np.inf
+    assert np.isfinite(ends.spreads).all()
+
+
 def test_good_configurations_that_were_stopped_early_are_not_taken_for_bad_ones() -> None:
     """All with x < .5 were stopped early, where values look worse: the best lies there nevertheless."""
     study = Study()

@@ -23,6 +23,7 @@ MEMBERS = ("log-gap", "rank")
 
 _GAP, _BEYOND = 1.0, 0.9  # log-gap: added to the gap, and how far a prediction may lie below the best
 _SLOPE = 2.0  # rank: of the line beyond the best
+_LEAST = 1e-100  # smaller differences are none: slopes between such values would overflow
 _FAR = 50.0  # exponents beyond would overflow
 
 
@@ -45,7 +46,7 @@ class CurveWarp:
 def curve_warps(y: Floats, bests: Floats) -> list[CurveWarp]:
     """Both members; none where the values do not differ."""
     lo, hi = float(bests.min()), float(np.quantile(bests, 0.9))
-    least = 1e-12 * max(abs(lo), abs(hi), 1e-300)
+    least = max(1e-12 * max(abs(lo), abs(hi)), _LEAST)
     if not hi - lo > least:
         hi = float(y.max())
     if not hi - lo > least or not np.isfinite(hi - lo):
@@ -83,7 +84,8 @@ def _rank_gaussian(y: Floats, lo: float, hi: float) -> tuple[Map, Map]:
     from scipy.special import ndtr, ndtri
 
     n = len(y)
-    values, counts = np.unique(y, return_counts=True)
+    near_zero = np.abs(y) < _LEAST * (hi - lo)
+    values, counts = np.unique(np.where(near_zero, 0.0, y), return_counts=True)
     q = (np.cumsum(counts) - 0.5 * counts) / n  # equals share the middle of their ranks
     first, last = ndtri(q[[0, -1]])
 

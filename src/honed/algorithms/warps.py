@@ -21,6 +21,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _EDGE = 0.005  # at 0 and 1 themselves slopes may be infinite
+_LEAST = 1e-100  # smaller differences are none: slopes between such values would overflow
 _POWERS = np.linspace(-3.0, 3.0, 121)
 
 
@@ -91,7 +92,7 @@ def fitted_warps(y: Floats) -> list[Warped]:
 def is_constant(y: Floats) -> bool:
     """Whether there is nothing to learn from these losses."""
     size = float(np.abs(y).max(initial=0.0))
-    return len(y) < 2 or not np.isfinite(y.max() - y.min()) or float(y.max() - y.min()) <= 1e-12 * size
+    return len(y) < 2 or not np.isfinite(y.max() - y.min()) or float(y.max() - y.min()) <= max(1e-12 * size, _LEAST)
 
 
 def _standardised(name: str, raw: Callable[[Floats], Floats], y: Floats, shift: float, scale: float) -> Warped:
@@ -139,6 +140,7 @@ def _rank_gaussian(u: Floats) -> Callable[[Floats], Floats]:
     """Normal quantiles of ranks, interpolated, with a line beyond the best and the worst."""
     from scipy.special import ndtri
 
+    u = np.where(np.abs(u) < _LEAST, 0.0, u)
     values, counts = np.unique(u, return_counts=True)
     q = (np.cumsum(counts) - 0.5 * counts) / len(u)  # equals share the middle of their ranks
     lo, hi = float(values[0]), float(values[-1])

@@ -19,6 +19,7 @@ from honed.records import State, TrialRecord
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+LARGEST = 1e100  # losses beyond would overflow in sums of squares
 _COMPLETE, _STOPPED = 0, 1  # ``Columns.states``
 
 
@@ -40,9 +41,9 @@ class Finals:
 
 
 def finals(history: History) -> Finals:
-    """Of a study with one objective; losses of complete trials are as measured."""
+    """Of a study with one objective; losses of complete trials are as measured, up to ``LARGEST``."""
     columns = history.columns
-    losses = columns.losses[:, 0]
+    losses = _limited(columns.losses[:, 0])
     none = np.zeros(0)
     stopped = np.flatnonzero((columns.states == _STOPPED) & np.isfinite(losses))
     metric = history.study.metrics[0]
@@ -68,6 +69,11 @@ def finals(history: History) -> Finals:
     return Finals(all_losses, all_spreads, paused, found[len(rows) :], spreads[len(rows) :])
 
 
+def _limited(losses: Floats) -> Floats:
+    """What is not finite stays so: it tells that a training diverged."""
+    return np.where(np.isfinite(losses), np.clip(losses, -LARGEST, LARGEST), losses)
+
+
 def _is_number(value: float | None) -> bool:
     return value is not None and np.isfinite(value)
 
@@ -80,7 +86,7 @@ def _curves(history: History) -> dict[int, Curve]:
     """The curve of each trial that has reports, by what counts in this study."""
     reports = history.curves()
     order = np.lexsort((reports.steps, reports.numbers))
-    numbers, steps, losses = reports.numbers[order], reports.steps[order], reports.losses[order]
+    numbers, steps, losses = reports.numbers[order], reports.steps[order], _limited(reports.losses[order])
     found, firsts = np.unique(numbers, return_index=True)
     ends = np.append(firsts[1:], len(numbers))[: len(found)]  # none while there are no reports
     places = zip(found.tolist(), firsts.tolist(), ends.tolist(), strict=True)

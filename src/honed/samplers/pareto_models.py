@@ -19,12 +19,12 @@ from honed.domains import Domain
 from honed.history import History
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, columns_of, within
+from honed.samplers.finals import LARGEST
 from honed.samplers.surrogate import memo
 
 Floats = npt.NDArray[np.float64]
 Key = tuple[object, ...]
 
-_LARGEST = 1e100  # losses beyond would overflow in sums of squares
 _DRAWS = {2: 24, 3: 16}  # by number of objectives: three need more boxes for each front
 _MOST_PENDING = 32
 _MARGIN = 0.1
@@ -83,7 +83,7 @@ class Data:
         xs, bad = within(xs, coordinates.layout), within(bad, coordinates.layout)
         under_way = [r.params for r in history.unfinished if r.number != rng.number and r.params][-_MOST_PENDING:]
         pending = np.array([coordinates.row(params) for params in under_way]).reshape(len(under_way), len(domains))
-        losses = np.clip(columns.losses[rows], -_LARGEST, _LARGEST)
+        losses = np.clip(columns.losses[rows], -LARGEST, LARGEST)
         excesses = columns.excesses[rows]
         has = [np.flatnonzero(~np.isnan(column)) for column in excesses.T]
         measured = tuple((xs[at], np.clip(excesses[at, c], -1.0, 1.0)) for c, at in enumerate(has) if len(at))

@@ -24,7 +24,7 @@ from honed.history import Columns, History
 from honed.memo import Memo, digest
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, columns_of, rows_of, within
-from honed.samplers.finals import finals
+from honed.samplers.finals import LARGEST, finals
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -40,7 +40,6 @@ _SUBSET_ABOVE, _REGION_ABOVE, _REGION_DIMENSIONS = 500, 1000, 20
 _BEST, _SPREAD, _SPREAD_FROM = 250, 250, 2000
 _MOST_CHANGING = 100
 _MOST_MEASURED = 300  # trials, of which a constraint is learned
-_LARGEST = 1e100  # losses beyond would overflow in sums of squares
 
 # ------------------------------------------------------------------------------------------------------------- data
 
@@ -93,7 +92,7 @@ def data_of(history: History, rng: Stream) -> Data:
         rows,
         tuple(record.params for record in paused),
         by_number,
-        np.clip(y, -_LARGEST, _LARGEST)[by_number],
+        np.clip(y, -LARGEST, LARGEST)[by_number],
         Standing(spreads[by_number], is_allowed[by_number]),
         failed,
         pending,
