@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+LARGEST = 1e100  # losses beyond would overflow in sums of squares
 _EDGE = 0.005  # at 0 and 1 themselves slopes may be infinite
 _LEAST = 1e-100  # smaller differences are none: slopes between such values would overflow
 _POWERS = np.linspace(-3.0, 3.0, 121)

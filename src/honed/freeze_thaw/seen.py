@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from honed.algorithms.warps import LARGEST
 from honed.encode import coordinates
 from honed.history import Floats, History, Ints
 from honed.memo import Memo, digest
@@ -22,7 +23,6 @@ from honed.space import Space
 
 T = TypeVar("T")
 
-_LARGEST = 1e100  # values beyond would overflow in sums of squares
 _MOST_ROWS, _MOST_FACTS = 20_000, 8192
 _MOST_LEADING = 100
 
@@ -214,7 +214,7 @@ def _points(history: History) -> tuple[Ints, Ints, Floats]:
         numbers = np.concatenate([numbers, columns.numbers[order]])
         steps = np.concatenate([steps, np.full(len(order), last)])
         losses = np.concatenate([losses, columns.losses[order]])
-    return numbers, steps, np.clip(losses, -_LARGEST, _LARGEST)
+    return numbers, steps, np.clip(losses, -LARGEST, LARGEST)
 
 
 def _fixed(history: History, columns: Coordinates) -> Floats:

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.algorithms.finals import Curve, predicted
+from honed.algorithms.warps import LARGEST
 from honed.history import History
 from honed.records import State, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-LARGEST = 1e100  # losses beyond would overflow in sums of squares
 _COMPLETE, _STOPPED = 0, 1  # ``Columns.states``
 
 

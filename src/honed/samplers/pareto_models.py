@@ -14,12 +14,11 @@ from honed.algorithms.feasibility import Survival
 from honed.algorithms.gp import Posterior, condition, fit, noise_prior
 from honed.algorithms.hypervolume import front_of
 from honed.algorithms.kernels import ConfigKernel
-from honed.algorithms.warps import cut_tail
+from honed.algorithms.warps import LARGEST, cut_tail
 from honed.domains import Domain
 from honed.history import History
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, columns_of, within
-from honed.samplers.finals import LARGEST
 from honed.samplers.surrogate import memo
 
 Floats = npt.NDArray[np.float64]

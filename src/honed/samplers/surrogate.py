@@ -18,13 +18,13 @@ from honed.algorithms.ensemble import Hyperparameters, Standing, learn, refit_at
 from honed.algorithms.kernels import ConfigKernel
 from honed.algorithms.limits import Limit
 from honed.algorithms.trust_region import replay
-from honed.algorithms.warps import is_constant
+from honed.algorithms.warps import LARGEST, is_constant
 from honed.domains import Domain, Scalar
 from honed.history import Columns, History
 from honed.memo import Memo, digest
 from honed.samplers.base import Stream
 from honed.samplers.coordinates import Coordinates, columns_of, rows_of, within
-from honed.samplers.finals import LARGEST, finals
+from honed.samplers.finals import finals
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
