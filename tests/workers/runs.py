@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +22,14 @@ started: list[subprocess.Popen[str]] = []  # scripts that the present test has s
 
 
 def start(folder: Path, script: str, **environment: str) -> subprocess.Popen[str]:
-    """Runs a script in a folder, as a user would."""
-    (folder / "script.py").write_text(textwrap.dedent(script))
+    """Runs a script in a folder, as a user would.
+
+    Several starts in one folder share the file, so it changes at once or not at all: an interpreter
+    that reads it while it is written anew would find half a program, or none.
+    """
+    written = folder / f"script.{uuid.uuid4().hex}.tmp"
+    written.write_text(textwrap.dedent(script))
+    written.replace(folder / "script.py")
     process = subprocess.Popen(
         [sys.executable, "script.py"],
         cwd=folder,
