@@ -169,8 +169,9 @@ def test_a_wrong_bit_in_the_log_costs_the_end_of_the_log(memory_disk: Path) -> N
     assert answers <= {"used", "lookup"}  # SQLite's checksums find every one
 
 
-def fill_the_disk(path: str) -> None:
+def fill_the_disk(path: str, seed: int) -> None:
     """Adds trials until the disk is full, makes room, goes on; prints what it saw. Runs in a process of its own."""
+    random.seed(seed)  # when the log is moved into the file
     ballast = Path(path).with_name("ballast")
     ballast.write_bytes(bytes(200_000))
     storage = SQLiteStorage(path)
@@ -209,16 +210,17 @@ def may_mount(mount: str) -> bool:
     return subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("seed", [1, 2, 21])
 @pytest.mark.parametrize("how", ["memory disk", "limit"])
-def test_a_full_disk_is_said_and_when_there_is_room_it_goes_on(tmp_path: Path, how: str) -> None:
+def test_a_full_disk_is_said_and_when_there_is_room_it_goes_on(tmp_path: Path, how: str, seed: int) -> None:
     run = [sys.executable, "-m", "tests.flows.test_torn_file"]
     if how == "memory disk":
         mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path}"
         if not may_mount(mount):
             pytest.skip("this user may not mount a small disk; the limit on file sizes is tested instead")
-        run = ["unshare", "-m", "sh", "-c", f"{mount} && exec {' '.join(run)} {tmp_path}/honed.db 0"]
+        run = ["unshare", "-m", "sh", "-c", f"{mount} && exec {' '.join(run)} {tmp_path}/honed.db 0 {seed}"]
     else:
-        run += [str(tmp_path / "honed.db"), "700000"]
+        run += [str(tmp_path / "honed.db"), "700000", str(seed)]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
@@ -236,4 +238,4 @@ def test_a_full_disk_is_said_and_when_there_is_room_it_goes_on(tmp_path: Path, h
 if __name__ == "__main__":
     if limit := int(sys.argv[2]):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    fill_the_disk(sys.argv[1])
+    fill_the_disk(sys.argv[1], seed=int(sys.argv[3]))

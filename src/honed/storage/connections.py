@@ -34,6 +34,7 @@ from honed.storage.locks import LOCK_SECONDS, WriteLock
 
 _WRITES_PER_CHECKPOINT = 256
 _VERBS = frozenset(name for name in vars(Storage) if not name.startswith("_"))
+_NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _NONSENSE = (TypeError, AttributeError, UnicodeDecodeError)  # what damaged contents lead to, where SQLite sees nothing
 _EMPTY_WAITS, _EMPTY_WAIT_SECONDS = 40, 0.05  # a reader waits for the tables of a file that is just being made
 
@@ -60,6 +61,7 @@ class Connections:
         self._gates = (threading.RLock(), threading.RLock())  # for the reader and the writer
         self._is_closed = False
         self._writes_left = random.randrange(1, _WRITES_PER_CHECKPOINT)  # so that processes take turns
+        self._was_full = False  # the last write found no space
         _all.add(self)
 
     @contextlib.contextmanager
@@ -105,14 +107,18 @@ class Connections:
                 self._check_open()
                 connection = self._writer or self._open_writer()
                 self._clear_interrupted(connection)
+                if self._was_full:  # little space is best used for the file: then the log begins anew where it lies
+                    self._checkpoint(connection)
                 try:
                     connection.execute("BEGIN IMMEDIATE")
                     self._check_schema(connection)
                     yield connection
                     connection.execute("COMMIT")
-                except BaseException:
+                except BaseException as error:
+                    self._was_full |= isinstance(error, sqlite3.Error) and _code(error) in _NO_SPACE
                     _roll_back(connection)
                     raise
+                self._was_full = False
                 if durable:
                     wal = self._wal = self._wal or self._open_wal()
                 self._checkpoint_sometimes(connection)
@@ -249,8 +255,11 @@ class Connections:
         self._writes_left -= 1
         if self._writes_left <= 0:
             self._writes_left = _WRITES_PER_CHECKPOINT
-            with contextlib.suppress(sqlite3.OperationalError):  # no space, say: the log keeps it all
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._checkpoint(connection)
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):  # no space, say: the log keeps it all
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _sync(self, wal: _File) -> None:
         try:
@@ -279,7 +288,7 @@ class Connections:
                 f"No access to {shown} for {self._lock_seconds:g} s; a program other than honed holds it (an SQLite "
                 "shell with an open transaction, or a backup). Nothing was written."
             )
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        if code in _NO_SPACE:
             return StorageError(
                 f"{shown}: {error}. No space left, a quota reached, or a failing disk. The last change was not "
                 "written, all before it is kept; free some space and go on."
