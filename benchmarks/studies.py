@@ -17,13 +17,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from benchmarks.peers.base import Played, play
+from benchmarks.peers.base import Played
 from benchmarks.problems import problems
 
 LAST = 20
 """The cost of a suggestion is the median over this many at the end."""
 
-Key = tuple[str, str, str, int]
+Key = tuple[str, str, str, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class Result:
         n_trials: how many trials it was given.
         seconds: of a suggestion at the end.
         cpu_seconds: of the whole study.
+        n_workers: how many trials ran at once.
+        n_told: how many trials came to their end; None in files of older versions.
     """
 
     suite: str
@@ -47,11 +49,13 @@ class Result:
     n_trials: int
     seconds: float
     cpu_seconds: float
+    n_workers: int = 1
+    n_told: int | None = None
 
     @property
     def key(self) -> Key:
         """Which study it is."""
-        return self.suite, self.task, self.method, self.seed
+        return self.suite, self.task, self.method, self.seed, self.n_workers
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -69,7 +73,7 @@ class Job:
 
     Attributes:
         index: of the problem in its suite.
-        table: where the method is found by its name: "single" or "several" of ``benchmarks.peers``.
+        table: where the method is found by its name: "single", "several" or "own" of ``benchmarks.peers``.
         budgets: after how many trials it is scored; the last is its length.
     """
 
@@ -81,11 +85,12 @@ class Job:
     budgets: tuple[int, ...]
     table: str
     folder: Path | None
+    n_workers: int = 1
 
     @property
     def key(self) -> Key:
         """Which study it is."""
-        return self.suite, self.task, self.method, self.seed
+        return self.suite, self.task, self.method, self.seed, self.n_workers
 
 
 def run(job: Job) -> Result:
@@ -93,7 +98,7 @@ def run(job: Job) -> Result:
     peers = import_module("benchmarks.peers")
     problem = problems(job.suite, job.folder)[job.index]
     method = getattr(peers, job.table)()[job.method]
-    played: Played = play(method.enter, problem, job.seed, job.budgets[-1])
+    played: Played = method.play(problem, job.seed, job.budgets[-1], job.n_workers)
     return Result(
         suite=job.suite,
         task=job.task,
@@ -104,6 +109,8 @@ def run(job: Job) -> Result:
         n_trials=job.budgets[-1],
         seconds=round(float(np.median(played.seconds[-LAST:])), 6),
         cpu_seconds=round(played.cpu_seconds, 3),
+        n_workers=job.n_workers,
+        n_told=len(played.told),
     )
 
 

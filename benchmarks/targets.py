@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -89,10 +90,21 @@ def verdict(ratio: Ratio, limit: float) -> str:
     return "missed, ahead" if ratio.high < 1.0 else "missed, behind"
 
 
+class Study(Protocol):
+    """One study of a method on a task."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+
+
 class Cells:
     """The results of one place: method -> task -> [seeds] of one number of each study."""
 
-    def __init__(self, results: Sequence[Result], number: Callable[[Result], float]) -> None:
+    def __init__(self, results: Sequence[Study], number: Callable[[Any], float]) -> None:
         self.values: dict[str, dict[str, Floats]] = {}
         found: dict[str, dict[str, list[float]]] = {}
         for result in sorted(results, key=lambda r: (r.task, r.seed)):

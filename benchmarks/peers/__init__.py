@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks.peers import hebo, hyperopt, optuna, ours, rustuna, smac
-from benchmarks.peers.base import Enter
+from benchmarks.peers.base import Beside, Enter, Played, play
+from benchmarks.problems import Problem
 from honed.auto import SAMPLERS
 
-__all__ = ["Method", "missing", "several", "single", "version_of"]
+__all__ = ["Method", "missing", "own", "several", "single", "version_of"]
 
 PACKAGES = {"optuna": "Optuna", "rustuna": "rustuna", "hyperopt": "hyperopt", "smac": "SMAC3", "hebo": "HEBO"}
 """Module of a peer -> how it is called."""
@@ -26,10 +27,24 @@ class Method:
 
     Attributes:
         package: the module it comes from.
+        beside: who plays with several workers; None where nobody does.
     """
 
     package: str
     enter: Enter
+    beside: Beside | None = None
+
+    def play(self, problem: Problem, seed: int, n: int, n_workers: int = 1) -> Played:
+        """A study of ``n`` trials.
+
+        Raises:
+            ValueError: several workers are wanted, and this method plays with one.
+        """
+        if n_workers == 1:
+            return play(self.enter, problem, seed, n)
+        if self.beside is None:
+            raise ValueError(f"n_workers={n_workers}: {self.package}'s methods play with 1 worker here")
+        return self.beside(problem, seed, n, n_workers)
 
 
 def single() -> dict[str, Method]:
@@ -51,6 +66,17 @@ def several() -> dict[str, Method]:
     found |= {f"Optuna {name}": Method("optuna", optuna.by(make)) for name, make in optuna.SEVERAL.items()}
     found |= {f"rustuna {name}": Method("rustuna", rustuna.by(make)) for name, make in rustuna.SEVERAL.items()}
     return _installed(found)
+
+
+def own() -> dict[str, Method]:
+    """Name -> honed's methods for one objective or several, with any number of workers; times mean nothing (``ours.Memory``)."""
+    return {
+        f"honed {name}": Method("honed", ours.by(name, _MEMORY), ours.beside(name, _MEMORY))
+        for name in ("auto", *SAMPLERS)
+    }
+
+
+_MEMORY = ours.Memory()
 
 
 def missing() -> list[str]:

@@ -41,6 +41,10 @@ class Played:
     cpu_seconds: float
 
 
+Beside = Callable[[Problem, int, int, int], Played]
+"""A study of this problem, with this seed, of so many trials, with so many workers."""
+
+
 def play(enter: Enter, problem: Problem, seed: int, n: int) -> Played:
     """Plays a study of ``n`` trials, fewer where the tool stops."""
     told, worth, seconds, taken = list[Values](), list[Values](), list[float](), list[int]()

@@ -112,9 +112,9 @@ def of_function(name: str, f: Function, bounds: Bounds, optimum: float, noise: f
     return of_measure(name, space, measure, optimum=optimum, noise=noise)
 
 
-def functions() -> list[Problem]:
-    """All of them, as they are."""
-    return [of_function(name, *parts) for name, parts in _named().items()]
+def functions(noise: float = 0.0) -> list[Problem]:
+    """All of them, as they are, or told with noise."""
+    return [of_function(name, *parts, noise=noise) for name, parts in _named().items()]
 
 
 def noisy_functions() -> list[Problem]:

@@ -59,6 +59,7 @@ class RowTask:
         reference: the loss whose regret is 1.
         is_grid: the rows are a full grid, the last parameter fastest, so that a row is counted instead of searched.
         row_seconds: [n] how long a step of each row takes; by default ``step_seconds`` for all.
+        worths: [n, total_steps] what a row is worth, where it is known; else the mean over its seeds.
     """
 
     name: str
@@ -69,6 +70,7 @@ class RowTask:
     step_seconds: float = 1.0
     is_grid: bool = False
     row_seconds: Floats | None = None
+    worths: Floats | None = None
     is_noisy: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +84,9 @@ class RowTask:
 
     @cached_property
     def means(self) -> Floats:
-        """[n, total_steps] what a row is worth: the mean over its seeds."""
+        """[n, total_steps] what a row is worth: the mean over its seeds, where nothing better is known."""
+        if self.worths is not None:
+            return self.worths
         means: Floats = self.curves.mean(axis=1)
         return means
 

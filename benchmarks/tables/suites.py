@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.tables.base import RowTask
 from benchmarks.tables.curves import deepobs, lcbench, taskset
 from benchmarks.tables.grids import fcnet, hpobench
+from benchmarks.tables.noise import faint, flat
 
 FULL_TRAININGS = (1, 2, 5, 10, 20, 50)
 TRIALS = (30, 50, 100, 200)
@@ -42,6 +43,8 @@ SUITES = {
         Suite("deepobs", deepobs, FULL_TRAININGS, True, 10, "tune"),
         Suite("fcnet", fcnet, TRIALS, False, 10, "tune"),
         Suite("hpobench", hpobench, TRIALS, False, 10, "tune"),
+        Suite("flat", lambda folder: flat(), FULL_TRAININGS, True, 5, "report"),
+        Suite("faint", lambda folder: faint(), FULL_TRAININGS, True, 10, "report"),
     )
 }
 

@@ -1,0 +1,117 @@
+"""Is the automatic choice as good as the best single method? Lines of a table, one for each family and budget.
+
+The best single method is the one with the lowest mean over the family's tasks at that budget, chosen after the fact, which is
+in its favour: of several that are equally good, one is always lucky. Ratios and intervals are those of ``targets``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.targets import Cells, Ratio, Study, ratio_of
+
+AUTO, RANDOM = "auto", "random"
+MOST_OF_RANDOM = 1.1
+"""How much of random search's regret the automatic choice may have, by target 13."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A family at one budget.
+
+    Attributes:
+        studies: how many tasks and seeds.
+        auto, least: mean regret of the automatic choice and of the best single method.
+        worst: the task on which auto is worst against random search, with fewer tasks than one it would be empty.
+    """
+
+    family: str
+    budget: int
+    studies: str
+    auto: float
+    best: str
+    least: float
+    against_best: Ratio
+    against_random: Ratio
+    worst: str
+    against_random_there: Ratio
+
+
+def standing(ratio: Ratio) -> str:
+    """What a ratio to the best single method says."""
+    if math.isnan(ratio.value):
+        return "not played"
+    if ratio.high < 1.0:
+        return "ahead"
+    return "behind" if ratio.low > 1.0 else "within noise"
+
+
+def line_of(
+    family: str, budget: int, studies: Sequence[Study], number: Callable[[Any], float], singles: Iterable[str]
+) -> Line | None:
+    """The line of one budget; None while auto, random search or all single methods lack some of the tasks.
+
+    Args:
+        number: of a study, at this budget.
+        singles: the methods among which the best is chosen.
+    """
+    cells = Cells(studies, number)
+    auto, random = cells.values.get(AUTO), cells.values.get(RANDOM)
+    if auto is None or random is None or auto.keys() != random.keys():
+        return None
+    whole = [name for name in singles if name in cells.values and cells.values[name].keys() == auto.keys()]
+    best = min(whole, key=cells.mean)
+    alone = {name: ratio_of({name: auto[name]}, {name: random[name]}) for name in auto}
+    worst = max(alone, key=lambda name: alone[name].value)
+    counts = sorted({len(values) for values in auto.values()})
+    seeds = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return Line(
+        family=family,
+        budget=budget,
+        studies=f"{len(auto)} × {seeds}",
+        auto=cells.mean(AUTO),
+        best=best,
+        least=cells.mean(best),
+        against_best=ratio_of(auto, cells.values[best]),
+        against_random=ratio_of(auto, random),
+        worst=worst,
+        against_random_there=alone[worst],
+    )
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The table, and a line that counts."""
+    heads = [
+        "family",
+        "tasks × seeds",
+        "after",
+        "auto",
+        "best single method",
+        "auto / best",
+        "verdict",
+        "auto / random",
+    ]
+    heads.append("worst task: auto / random")
+    rows = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for line in lines:
+        cells = [line.family, line.studies, f"{line.budget}", _short(line.auto), f"{line.best} {_short(line.least)}"]
+        cells += [f"{line.against_best}", standing(line.against_best), f"{line.against_random}"]
+        cells.append(f"{line.worst} {line.against_random_there}")
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*rows, "", counted(lines)])
+
+
+def counted(lines: Sequence[Line]) -> str:
+    """How many lines are what."""
+    said = [standing(line.against_best) for line in lines]
+    counts = "; ".join(f"{said.count(word)} {word}" for word in ("ahead", "within noise", "behind"))
+    far = [line for line in lines if line.against_random_there.low > MOST_OF_RANDOM]
+    text = f"Against the best single method: {counts} (of {len(lines)})."
+    return f"{text} Tasks on which auto is behind random search by more than a tenth and more than noise: {len(far)}."
+
+
+def _short(x: float) -> str:
+    return f"{x:.3f}".removeprefix("0")
