@@ -71,6 +71,28 @@ def test_leave_one_out_is_what_refits_without_the_point_predict() -> None:
         assert variance[i] == pytest.approx(v[0] + p.noise, rel=1e-6)
 
 
+def test_a_difference_to_a_trial_varies_as_the_joint_posterior_says() -> None:
+    X, z = data(20)
+    extra = np.where(np.arange(20) == 7, 0.4, 0.0)
+    p = posterior()
+    p = condition(p.covariance, p.theta, X, z, extra)
+    Y = np.array([[0.21, 0.52, 1.0], [0.77, 0.13, 0.0]])
+    for q, i in ((p, 3), (p, 7), (p.append(Y[:1]), 7)):
+        rival = q.rival(i, p.noise + extra[i])
+        joint = q.predict_joint(np.concatenate([Y, X[i : i + 1]]))[1]
+        expected = np.diagonal(joint)[:2] + joint[2, 2] - 2.0 * joint[:2, 2]
+        np.testing.assert_allclose(q.predict(Y, rival)[1], expected, atol=1e-6)
+        np.testing.assert_allclose(q.predict_with_pull(Y, rival)[1], expected, atol=1e-6)
+        assert q.predict(X[i : i + 1], rival)[1][0] == pytest.approx(0.0, abs=1e-6)
+        np.testing.assert_array_equal(q.predict(Y, rival)[0], q.predict(Y)[0])
+
+
+def test_without_noise_a_difference_varies_as_the_function_does() -> None:
+    p = posterior(noise=-40.0)
+    Y = np.array([[0.21, 0.52, 1.0], [0.77, 0.13, 0.0]])
+    np.testing.assert_allclose(p.predict(Y, p.rival(3, p.noise))[1], p.predict(Y)[1], atol=1e-4)
+
+
 def test_appended_points_give_the_same_as_a_full_factor() -> None:
     X, z = data(20)
     p = posterior()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.algorithms.acquisition import log_ei, log_ei_slopes, log_mean_exp
-from honed.algorithms.gp import Mean, Posterior, condition, fit, laplace_draws, leave_one_out, noise_prior
+from honed.algorithms.gp import Mean, Posterior, Rival, condition, fit, laplace_draws, leave_one_out, noise_prior
 from honed.algorithms.kernels import ConfigKernel, Layout
 from honed.algorithms.warps import Warped, cut_tail, fitted_warps
 
@@ -123,17 +123,48 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """The trial to improve on: its place among the data, its posterior mean, and the variance of what was observed there."""
+
+    at: int
+    mean: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True)
 class Weighted:
     """A member that has seen the data.
 
     Attributes:
         posteriors: under the most probable hyperparameters, then under the draws.
-        bests: the lowest posterior mean at the data that may be improved on, of each.
+        leaders: the trial with the lowest posterior mean of those that may be improved on, for each.
+        rivals: the function there, as the posteriors see it.
     """
 
     weight: float
     posteriors: tuple[Posterior, ...]
-    bests: tuple[float, ...]
+    leaders: tuple[Leader, ...]
+    rivals: tuple[Rival, ...]
+
+    @staticmethod
+    def of(weight: float, posteriors: Sequence[Posterior], leaders: Sequence[Leader]) -> Weighted:
+        """With the rivals that belong to them."""
+        rivals = [p.rival(leader.at, leader.noise) for p, leader in zip(posteriors, leaders, strict=True)]
+        return Weighted(weight, tuple(posteriors), tuple(leaders), tuple(rivals))
+
+    @property
+    def bests(self) -> tuple[float, ...]:
+        """The posterior means to improve on."""
+        return tuple(leader.mean for leader in self.leaders)
+
+    def believing(self, X: Floats) -> Weighted:
+        """The same, with its means at X taken for values."""
+        return Weighted.of(self.weight, [posterior.append(X) for posterior in self.posteriors], self.leaders)
+
+    def log_ei(self, X: Floats, n: int) -> list[Floats]:
+        """[m] under each of the first ``n`` hyperparameters."""
+        seen = zip(self.posteriors[:n], self.bests[:n], self.rivals[:n], strict=True)
+        return [log_ei(*posterior.predict(X, rival), best) for posterior, best, rival in seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +197,10 @@ class Ensemble:
             warp = warps[member.name]
             extra = 0.0 if standing is None else _variances(warp, cut, standing.spreads)
             posteriors = [condition(hyper.kernel, theta, X, warp.z, extra, member.mean) for theta in member.thetas]
-            bests = tuple(_lowest(p, warp.z, extra, is_allowed) for p in posteriors)
+            leaders = [_lowest(p, warp.z, extra, is_allowed) for p in posteriors]
             if len(pending):
                 posteriors = [p.append(pending, _drawn(p, pending, draw)) for p in posteriors]
-            members.append(Weighted(member.weight, tuple(posteriors), bests))
+            members.append(Weighted.of(member.weight, posteriors, leaders))
         return Ensemble(tuple(members))
 
     @property
@@ -185,9 +216,7 @@ class Ensemble:
         """
         total = np.zeros(len(X))
         for member in self.members:
-            n = 1 if is_quick else len(member.posteriors)
-            pairs = zip(member.posteriors[:n], member.bests[:n], strict=True)
-            values = [log_ei(*posterior.predict(X), best) for posterior, best in pairs]
+            values = member.log_ei(X, 1 if is_quick else len(member.posteriors))
             total += member.weight * log_mean_exp(values)
         return total
 
@@ -195,7 +224,7 @@ class Ensemble:
         """[m] and [m, d], under the most probable hyperparameters only."""
         total, gradient = np.zeros(len(X)), np.zeros_like(X)
         for member in self.members:
-            mean, variance, pull = member.posteriors[0].predict_with_pull(X)
+            mean, variance, pull = member.posteriors[0].predict_with_pull(X, member.rivals[0])
             value, by_mean, by_variance = log_ei_slopes(mean, variance, member.bests[0])
             total += member.weight * value
             gradient += member.weight * pull(by_mean, by_variance)
@@ -203,9 +232,7 @@ class Ensemble:
 
     def believing(self, X: Floats) -> Ensemble:
         """The ensemble that takes its means at X for values."""
-        members = [
-            Weighted(m.weight, tuple(posterior.append(X) for posterior in m.posteriors), m.bests) for m in self.members
-        ]
+        members = [m.believing(X) for m in self.members]
         return Ensemble(tuple(members))
 
     def means(self, X: Floats) -> Floats:
@@ -224,10 +251,12 @@ def _variances(warp: Warped, y: Floats, spreads: Floats) -> Floats | float:
     return np.asarray(np.minimum(half, _MOST_SPREAD) ** 2)
 
 
-def _lowest(posterior: Posterior, z: Floats, extra: Floats | float, is_allowed: npt.NDArray[np.bool_]) -> float:
+def _lowest(posterior: Posterior, z: Floats, extra: Floats | float, is_allowed: npt.NDArray[np.bool_]) -> Leader:
     """The lowest posterior mean at the data, of which some are no candidates."""
-    means = z - (posterior.noise + extra) * posterior.alpha
-    return float(means[is_allowed].min())
+    noise = posterior.noise + extra + np.zeros(len(z))
+    means = np.where(is_allowed, z - noise * posterior.alpha, np.inf)
+    at = int(means.argmin())
+    return Leader(at, float(means[at]), float(noise[at]))
 
 
 def _drawn(posterior: Posterior, pending: Floats, draw: np.random.Generator | None) -> Floats | None:

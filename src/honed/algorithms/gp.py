@@ -43,6 +43,19 @@ class Mean(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """The function at one of the data, with which others are compared.
+
+    Attributes:
+        variance: of the function there.
+        weights: [n] of the data: the covariance with the function at x is k(x, X) weights.
+    """
+
+    variance: float
+    weights: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Posterior:
     """A Gaussian process that has seen data.
 
@@ -68,17 +81,31 @@ class Posterior:
         """The variance of what is observed around the function."""
         return float(np.exp(self.theta[-1])) + FLOOR
 
-    def predict(self, X: Floats) -> tuple[Floats, Floats]:
-        """Mean and variance of the function at X [m, d], without noise."""
+    def rival(self, i: int, noise: float) -> Rival:
+        """The function at the i-th of the data, whose value was observed with this variance of noise.
+
+        With e_i the unit vector, cov(f(x), f(x_i)) = k(x, X) (e_i - K^-1 (K - N) e_i) = k(x, X) K^-1 e_i noise.
+        """
+        column = self.L_inv.T @ self.L_inv[:, i]
+        return Rival(max(noise - noise**2 * float(column[i]), 0.0), noise * column)
+
+    def predict(self, X: Floats, rival: Rival | None = None) -> tuple[Floats, Floats]:
+        """Mean and variance of the function at X [m, d], without noise.
+
+        Args:
+            rival: the variance is then that of the difference to it.
+        """
         if len(X) <= _BLOCK:
-            return self._predict(X)
-        parts = [self._predict(X[i : i + _BLOCK]) for i in range(0, len(X), _BLOCK)]
+            return self._predict(X, rival)
+        parts = [self._predict(X[i : i + _BLOCK], rival) for i in range(0, len(X), _BLOCK)]
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
-    def _predict(self, X: Floats) -> tuple[Floats, Floats]:
+    def _predict(self, X: Floats, rival: Rival | None) -> tuple[Floats, Floats]:
         k = self.covariance.cross(self.theta[:-1], self.covariance.points(self.theta[:-1], X), self.P)
         V = k @ self.L_inv.T
         variance = self.covariance.variance(self.theta[:-1]) - np.einsum("ij,ij->i", V, V)
+        if rival is not None:
+            variance += rival.variance - 2.0 * (k @ rival.weights)
         return self._expected(k, X), np.maximum(variance, 1e-12)
 
     def _expected(self, k: Floats, X: Floats) -> Floats:
@@ -107,12 +134,18 @@ class Posterior:
         V = k @ self.L_inv.T
         return self._expected(k, X), self.covariance.cross(self.theta[:-1], Q, Q) - V @ V.T
 
-    def predict_with_pull(self, X: Floats) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
+    def predict_with_pull(
+        self, X: Floats, rival: Rival | None = None
+    ) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
         """As ``predict``, and what turns derivatives by mean and variance into gradients by X."""
         Q = self.covariance.points(self.theta[:-1], X)
         k, pull = self.covariance.cross_with_pull(self.theta[:-1], Q, self.P)
         V = k @ self.L_inv.T
         variance = self.covariance.variance(self.theta[:-1]) - np.einsum("ij,ij->i", V, V)
+        back = V @ self.L_inv
+        if rival is not None:
+            variance += rival.variance - 2.0 * (k @ rival.weights)
+            back = back + rival.weights
         mean: Floats = k @ self.alpha
         slope: Floats | None = None
         if self.mean is not None:
@@ -120,7 +153,7 @@ class Posterior:
             mean = mean + before
 
         def gradient(by_mean: Floats, by_variance: Floats) -> Floats:
-            found = pull(by_mean[:, None] * self.alpha - 2.0 * by_variance[:, None] * (V @ self.L_inv))
+            found = pull(by_mean[:, None] * self.alpha - 2.0 * by_variance[:, None] * back)
             return found if slope is None else found + by_mean[:, None] * slope
 
         return mean, np.maximum(variance, 1e-12), gradient
