@@ -7,12 +7,13 @@ in its favour: of several that are equally good, one is always lucky. Ratios and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.standings import FEWEST_SEEDS
-from benchmarks.targets import Cells, Ratio, Study, ratio_of
+from benchmarks.tables.base import Floats
+from benchmarks.targets import FEWEST_TASKS, Cells, Ratio, Study, ratio_of
 
 AUTO, RANDOM = "auto", "random"
 MOST_OF_RANDOM = 1.1
@@ -27,7 +28,6 @@ class Line:
         studies: how many tasks and seeds.
         auto, least: mean regret of the automatic choice and of the best single method.
         worst: the task on which auto is worst against random search.
-        n_seeds: of auto there.
     """
 
     family: str
@@ -40,16 +40,24 @@ class Line:
     against_random: Ratio
     worst: str
     against_random_there: Ratio
-    n_seeds: int
 
 
 def standing(ratio: Ratio) -> str:
     """What a ratio to the best single method says."""
-    if math.isnan(ratio.value):
-        return "not played"
+    if math.isnan(ratio.low):
+        return "too few studies"
     if ratio.high < 1.0:
         return "ahead"
     return "behind" if ratio.low > 1.0 else "within noise"
+
+
+def compared(ours: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> Ratio:
+    """The ratio of means; of few tasks with few seeds without an interval, which would be too narrow."""
+    ratio = ratio_of(dict(ours), dict(theirs))
+    fewest = min(len(values) for method in (ours, theirs) for values in method.values())
+    if len(ours) < FEWEST_TASKS and fewest < FEWEST_SEEDS:
+        return Ratio(ratio.value, math.nan, math.nan)
+    return ratio
 
 
 def line_of(
@@ -67,7 +75,7 @@ def line_of(
         return None
     whole = [name for name in singles if name in cells.values and cells.values[name].keys() == auto.keys()]
     best = min(whole, key=cells.mean)
-    alone = {name: ratio_of({name: auto[name]}, {name: random[name]}) for name in auto}
+    alone = {name: compared({name: auto[name]}, {name: random[name]}) for name in auto}
     worst = max(alone, key=lambda name: alone[name].value)
     counts = sorted({len(values) for values in auto.values()})
     seeds = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
@@ -78,11 +86,10 @@ def line_of(
         auto=cells.mean(AUTO),
         best=best,
         least=cells.mean(best),
-        against_best=ratio_of(auto, cells.values[best]),
-        against_random=ratio_of(auto, random),
+        against_best=compared(auto, cells.values[best]),
+        against_random=compared(auto, random),
         worst=worst,
         against_random_there=alone[worst],
-        n_seeds=min(len(auto[worst]), len(random[worst])),
     )
 
 
@@ -102,8 +109,8 @@ def markdown(lines: Sequence[Line]) -> str:
     rows = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for line in lines:
         cells = [line.family, line.studies, f"{line.budget}", _short(line.auto), f"{line.best} {_short(line.least)}"]
-        cells += [f"{line.against_best}", standing(line.against_best), f"{line.against_random}"]
-        cells.append(f"{line.worst} {line.against_random_there}")
+        cells += [_spoken(line.against_best), standing(line.against_best), _spoken(line.against_random)]
+        cells.append(f"{line.worst} {_spoken(line.against_random_there)}")
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join([*rows, "", counted(lines)])
 
@@ -111,12 +118,17 @@ def markdown(lines: Sequence[Line]) -> str:
 def counted(lines: Sequence[Line]) -> str:
     """How many lines are what."""
     said = [standing(line.against_best) for line in lines]
-    counts = "; ".join(f"{said.count(word)} {word}" for word in ("ahead", "within noise", "behind"))
-    judged = [line for line in lines if line.n_seeds >= FEWEST_SEEDS]  # an interval drawn from fewer is too narrow
+    words = ("ahead", "within noise", "behind", "too few studies")
+    counts = "; ".join(f"{said.count(word)} {word}" for word in words if word in said)
+    judged = [line for line in lines if not math.isnan(line.against_random_there.low)]
     far = [line for line in judged if line.against_random_there.low > MOST_OF_RANDOM]
     text = f"Against the best single method: {counts} (of {len(lines)})."
     far_behind = "behind random search by more than a tenth and more than noise"
     return f"{text} Auto is {far_behind} on {len(far)} of {len(judged)} worst tasks of {FEWEST_SEEDS} seeds or more."
+
+
+def _spoken(ratio: Ratio) -> str:
+    return f"{ratio.value:.2f}" if math.isnan(ratio.low) else f"{ratio}"
 
 
 def _short(x: float) -> str:

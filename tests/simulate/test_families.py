@@ -52,7 +52,7 @@ def studies(**losses: float) -> list[Result]:
         (1.0, 1.0, "within noise"),
         (1.0, 1.6, "within noise"),
         (1.01, 1.6, "behind"),
-        (math.nan, math.nan, "not played"),
+        (math.nan, math.nan, "too few studies"),
     ],
 )
 def test_only_an_interval_without_1_is_a_difference(low: float, high: float, said: str):
@@ -101,11 +101,12 @@ def test_the_worst_task_against_random_search_is_named_and_counted():
     assert line.worst == "t6"
     assert line.against_random_there.value == pytest.approx(1.5)
     assert line.studies == "7 × 2-5"
-    assert "1 ahead; 0 within noise; 0 behind (of 1)" in counted([line])
+    assert "single method: 1 ahead (of 1)" in counted([line])
     assert counted([line]).endswith("on 1 of 1 worst tasks of 5 seeds or more.")
     few = line_of("f", 100, played[:-2], lambda r: r.losses[0], ("random",))
     assert few is not None
-    assert counted([few]).endswith("on 0 of 0 worst tasks of 5 seeds or more.")  # four seeds make no interval
+    assert counted([few]).endswith("on 0 of 0 worst tasks of 5 seeds or more.")
+    assert markdown([few]).splitlines()[2].endswith("| t6 1.50 |")  # too few seeds for an interval
     assert "| f | 7 × 2-5 | 100 | .223 | random .389 | 0.57 [" in markdown([line])
 
 
