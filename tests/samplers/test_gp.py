@@ -63,7 +63,7 @@ def test_a_corner_that_noise_made_look_good_is_left_again() -> None:
         for number in range(50):  # noise of a twentieth of the way from the best value to the median
             driver.start()
             params = driver.started[number].params
-            values.append(branin(lambda name, _, params=params: params[name]))
+            values.append(branin(lambda name, domain: params[name]))  # noqa: B023 - called at once
             noise = float(Stream(seed, number).generator("noise").standard_normal())
             driver.started[number].value = values[-1] + 2.0 * noise
             driver.finish(number)
