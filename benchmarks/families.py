@@ -63,6 +63,7 @@ class Family:
     Attributes:
         parts: suites, and which of their problems.
         singles: the methods among which the best is looked for.
+        seeds: how many studies of each method on each task, unless the command line says.
     """
 
     name: str
@@ -79,30 +80,30 @@ class Family:
             for index, found in list(enumerate(problems(suite, folder)))[chosen]
         ]
 
-    def jobs(self, methods: Sequence[str], seeds: range, folder: Path | None) -> list[Job]:
+    def jobs(self, methods: Sequence[str], folder: Path | None) -> list[Job]:
         """Its studies."""
         return [
             Job(suite, index, name, f"honed {method}", seed, BUDGETS, "own", folder, self.n_workers)
-            for seed in seeds
+            for seed in range(self.seeds)
             for method in (AUTO, *self.singles)
             if method in methods
             for suite, index, name in self.tasks(folder)
         ]
 
     def studies(self, results: Iterable[Result], folder: Path | None) -> list[Result]:
-        """Those of the results that belong to it, methods without the package's name."""
+        """Those of the results that belong to it and to its seeds, methods without the package's name."""
         tasks = {(suite, name) for suite, _, name in self.tasks(folder)}
         return [
             replace(result, method=result.method.removeprefix("honed "))
             for result in results
-            if (result.suite, result.task) in tasks and result.n_workers == self.n_workers
+            if (result.suite, result.task) in tasks and result.n_workers == self.n_workers and result.seed < self.seeds
         ]
 
 
 FAMILIES = (
-    Family("no curves", (("lcbench", slice(5)), ("analytic", slice(0, None, 2))), _NUMBERS, 3),
-    Family("choices", (("fcnet", _ALL), ("hpobench", _ALL), ("conditional", slice(4, 6))), _CHOICES, 5),
-    Family("conditions", (("conditional", slice(4)), ("conditional", slice(6, 8))), _CHOICES, 5),
+    Family("no curves", (("lcbench", slice(5)), ("analytic", slice(0, None, 2))), _NUMBERS, 2),
+    Family("choices", (("fcnet", _ALL), ("hpobench", _ALL), ("conditional", slice(4, 6))), _CHOICES, 2),
+    Family("conditions", (("conditional", slice(4)), ("conditional", slice(6, 8))), _CHOICES, 3),
     Family(
         "several objectives",
         (("fronts", _ALL), ("lcbench-size", slice(3))),
@@ -113,20 +114,26 @@ FAMILIES = (
         "8 workers",
         (("lcbench", slice(3)), ("analytic", slice(0, 8, 4)), ("fcnet", _ALL), ("conditional", slice(0, 8, 4))),
         _NUMBERS,
-        3,
+        2,
         n_workers=8,
     ),
-    Family("noisy", (("noisy", _ALL),), _NUMBERS, 5),
+    Family("noisy", (("noisy", _ALL),), _NUMBERS, 2),
     Family("nearly pure noise", (("faint", _ALL),), (RANDOM, "tpe", "gp"), 5),
-    Family("pure noise", ((NOTHING, _ALL),), (RANDOM, "tpe", "gp"), 3),
+    Family("pure noise", ((NOTHING, _ALL),), (RANDOM, "tpe", "gp"), 2),
 )
+
+
+def asked(arguments: argparse.Namespace) -> list[Family]:
+    """The families of the command line, with its seeds."""
+    chosen = [family for family in FAMILIES if family.name in arguments.families]
+    return [replace(family, seeds=arguments.seeds or family.seeds) for family in chosen]
 
 
 def jobs_of(arguments: argparse.Namespace, folder: Path | None) -> list[Job]:
     """What the command line asks for, seed by seed, so that a run that is cut has a part of everything."""
     jobs = []
-    for family in _asked(arguments):
-        jobs += family.jobs(arguments.methods, range(arguments.seeds or family.seeds), folder)
+    for family in asked(arguments):
+        jobs += family.jobs(arguments.methods, folder)
     return sorted(jobs, key=lambda job: job.seed)
 
 
@@ -154,10 +161,12 @@ def curve_lines(results: Sequence[scoring.Result]) -> list[Line]:
     return [line for line in found if line is not None]
 
 
-def without_worth(results: Sequence[Result], curves: Sequence[scoring.Result], folder: Path | None) -> str:
+def without_worth(
+    chosen: Sequence[Family], results: Sequence[Result], curves: Sequence[scoring.Result], folder: Path | None
+) -> str:
     """What studies of pure noise cost; empty where none was played."""
     lines = []
-    families = [family for family in FAMILIES if all(suite == NOTHING for suite, _ in family.parts)]
+    families = [family for family in chosen if all(suite == NOTHING for suite, _ in family.parts)]
     whole = [study for family in families for study in family.studies(results, folder)]
     for method in dict.fromkeys(study.method for study in whole):
         mine = [study for study in whole if study.method == method]
@@ -195,10 +204,6 @@ def _regret(i: int) -> Callable[[Any], float]:
     return lambda result: float(result.regrets[i]) if i < len(result.regrets) else math.nan
 
 
-def _asked(arguments: argparse.Namespace) -> list[Family]:
-    return [family for family in FAMILIES if family.name in arguments.families]
-
-
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     names = [family.name for family in FAMILIES]
@@ -207,7 +212,9 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help=f"the folder with the recordings (default: ${VARIABLE})")
     parser.add_argument("--families", nargs="*", default=names, choices=names, metavar="FAMILY", help=", ".join(names))
     parser.add_argument("--methods", nargs="*", default=known, choices=known, metavar="METHOD", help=", ".join(known))
-    parser.add_argument("--seeds", type=int, help="studies of each method on each task (default: 2 to 5, by family)")
+    parser.add_argument(
+        "--seeds", type=int, help="studies of each method on each task, played and shown (default: 2 to 5)"
+    )
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--raw", type=Path, help="keep every study's result in this file, and play what it lacks")
     parser.add_argument(
@@ -230,8 +237,8 @@ def main(words: Sequence[str] | None = None) -> int:
     new = play_all(to_play(jobs_of(arguments, folder), own), arguments.processes, arguments.raw)
     results = list({**kept(arguments.reuse), **own, **{result.key: result for result in new}}.values())
     curves = read(arguments.curves)
-    lines = curve_lines(curves) + lines_of(_asked(arguments), results, folder)
-    text = "\n\n".join(filter(None, [markdown(lines), without_worth(results, curves, folder)]))
+    lines = curve_lines(curves) + lines_of(asked(arguments), results, folder)
+    text = "\n\n".join(filter(None, [markdown(lines), without_worth(asked(arguments), results, curves, folder)]))
     print(text)
     if arguments.docs is not None:
         write_between("families", text, "python benchmarks/families.py", arguments.docs, key=KEY)

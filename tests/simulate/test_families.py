@@ -176,10 +176,10 @@ def test_of_pure_noise_the_page_says_how_many_trials_ended():
         for method in ("auto", "random")
         for name in names
     ]
-    text = without_worth(played, [curve_result("auto", 0, 0, [0.0], suite="flat", search_seconds=3.0)], None)
+    text = without_worth(FAMILIES, played, [curve_result("auto", 0, 0, [0.0], suite="flat", search_seconds=3.0)], None)
     assert "auto 300 of 300 trials in 3 studies, 2.0 CPU s each; random 300 of 300" in text
     assert "Pure noise, curves: auto 3 trials begun, 3.0 CPU s for 1,000 steps (1 studies)." in text
-    assert without_worth([], [], None) == ""
+    assert without_worth(FAMILIES, [], [], None) == ""
 
 
 # ----------------------------------------------------------------------------------------------- workers, and memory
