@@ -202,3 +202,37 @@ def test_a_curve_is_predicted_from_its_own_start_and_its_neighbours() -> None:
     truth = (all_curves[15:, -1] - y.mean()) / y.std()
     assert np.abs(mean - truth).max() < 0.1
     assert (np.abs(mean - truth) < 4 * np.sqrt(variance)).all()
+
+
+@pytest.mark.parametrize("layout", [PLAIN, MIXED, NONE])
+def test_new_configurations_are_predicted_as_by_all_points(layout: Layout) -> None:
+    """The form over pairs of trials is the plain one over points, at other times than theirs too."""
+    kernel, _, F, rows, u, z = curves(layout, m=9)
+    seen, theta = rows < 6, some_theta(kernel, 3)
+    posterior = CurvePosterior.conditioned(kernel, theta, F, rows[seen], u[seen], z[seen])
+    for time in (0.0, 0.35, 1.0):
+        new = np.arange(6, 9)
+        mean, covariance = naive(kernel, theta, F, rows[seen], u[seen], z[seen], new, np.full(3, time))
+        m, v = posterior.for_new(time).predict(F[6:])
+        assert np.allclose(m, mean, atol=1e-10)
+        assert np.allclose(v, np.diagonal(covariance), atol=1e-10)
+
+
+def test_several_processes_share_a_design_that_was_joined_once() -> None:
+    kernel, _, F, rows, u, z = curves(PLAIN, m=7)
+    first = rows < 4
+    order = np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)[::-1]])  # later points in any order
+    for seed in range(2):
+        half = CurvePosterior.conditioned(kernel, some_theta(kernel, seed), F, rows[first], u[first], z[first])
+        design = half.design.joined(rows[order][first.sum() :], u[order][first.sum() :])
+        grown = half.joined(design, z[order])
+        whole = CurvePosterior.conditioned(kernel, some_theta(kernel, seed), F, rows[order], u[order], z[order])
+        assert np.allclose(grown.alpha, whole.alpha)
+        at, then = np.array([0, 5, 6]), np.array([1.0, 0.2, 0.7])
+        assert np.allclose(grown.predict(at, then), whole.predict(at, then))
+
+
+def test_a_design_without_new_points_takes_new_values() -> None:
+    kernel, _, F, rows, u, z = curves(PLAIN)
+    posterior = CurvePosterior.conditioned(kernel, kernel.prior.mean, F, rows, u, z)
+    assert np.allclose(posterior.joined(posterior.design, 2.0 * z).alpha, 2.0 * posterior.alpha)

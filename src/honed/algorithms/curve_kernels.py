@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.kernels import Layout, Prior, matern, squared_distances
+from honed.algorithms.curve_design import Design
+from honed.algorithms.kernels import Layout, Prior, matern, matern_value, squared_distances
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -109,28 +110,63 @@ class CurveKernel:
         return self.layout.n_choices[j] + 2
 
 
-def cross(s: Amplitudes, K_x: Floats, gap: Floats, same: npt.NDArray[np.bool_]) -> Floats:
+def cross(s: Amplitudes, K_x: Floats, K_t: Floats, own: tuple[Ints, Ints]) -> Floats:
     """Covariances [n, m] without noise.
 
     Args:
         K_x: [n, m] of the configurations.
-        gap: [n, m] differences of times.
-        same: [n, m] whether both are of one curve.
+        K_t: [n, m] of the times.
+        own: the pairs that are of one curve.
     """
-    K_t = matern((gap / s.time) ** 2)[0]
-    k = K_x * (s.a + s.b * K_t) + s.e * K_t
-    k += same * (s.c + s.d * K_t)
-    return np.asarray(k)
+    k = s.b * K_t
+    k += s.a
+    k *= K_x
+    k += s.e * K_t
+    k[own] += s.c + s.d * K_t[own]
+    return k
 
 
 def matrix(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats) -> Floats:
     """K [n, n], noise included."""
-    used, place = np.unique(rows, return_inverse=True)
-    s, G = kernel.amplitudes(theta), kernel.scaled(theta, F[used])
-    K_x = matern(squared_distances(G, G))[0]
-    K = cross(s, K_x[np.ix_(place, place)], u[:, None] - u, rows[:, None] == rows)
-    K.flat[:: len(u) + 1] += s.noise + FLOOR
+    design = Design.of(rows, u)
+    s, G = kernel.amplitudes(theta), kernel.scaled(theta, F[design.used])
+    K_x = matern_value(squared_distances(G, G))[design.place][:, design.place]
+    K_t = matern_value((design.gaps / s.time) ** 2)[design.moment][:, design.moment]
+    K = cross(s, K_x, K_t, design.own())
+    K.flat[:: len(K) + 1] += s.noise + FLOOR
     return K
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What a fit needs for every theta: all that does not depend on it.
+
+    Attributes:
+        F: [k, p] features of the trials that have points.
+        gaps: [t, t] differences of times.
+        by_trial, by_time: [n, n] indices into flat matrices [k, k] and [t, t].
+        own: indices of the pairs of one curve into flat matrices [n, n].
+        sums: [k, n] ones where a point is of a trial.
+    """
+
+    kernel: CurveKernel
+    F: Floats
+    gaps: Floats
+    by_trial: Ints
+    by_time: Ints
+    own: Ints
+    sums: Floats
+
+    @staticmethod
+    def of(kernel: CurveKernel, F: Floats, rows: Ints, u: Floats) -> Fixed:
+        """For points ``rows`` of the trials F."""
+        design = Design.of(rows, u)
+        k, t, n = len(design.used), len(design.times), len(rows)
+        place, moment = design.place, design.moment
+        own = np.ravel_multi_index(design.own(), (n, n))
+        sums = (place == np.arange(k)[:, None]).astype(np.float64)
+        by_trial, by_time = place[:, None] * k + place, moment[:, None] * t + moment
+        return Fixed(kernel, F[design.used], design.gaps, by_trial, by_time, own, sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,48 +176,52 @@ class Matrices:
     Attributes:
         K: [n, n] with noise.
         K_x, K_t: [n, n].
+        weight: [n, n] a + b K_t.
+        slopes_x: [k, k] derivatives of K_x by squared distances.
+        slopes_t: [n, n] derivatives of K_t by the log of its lengthscale.
     """
 
-    kernel: CurveKernel
+    fixed: Fixed
     s: Amplitudes
     G: Floats
     K: Floats
     K_x: Floats
     K_t: Floats
-    same: npt.NDArray[np.bool_]
+    weight: Floats
     slopes_x: Floats
     slopes_t: Floats
-    firsts: Ints
 
     @staticmethod
-    def at(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats) -> Matrices:
-        """Of the points ``rows``, sorted, whose trials are all of F in order."""
-        s, G = kernel.amplitudes(theta), kernel.scaled(theta, F)
+    def at(fixed: Fixed, theta: Floats) -> Matrices:
+        """Under these hyperparameters."""
+        kernel = fixed.kernel
+        s, G = kernel.amplitudes(theta), kernel.scaled(theta, fixed.F)
         small_x, slopes_x = matern(squared_distances(G, G))
-        times, place = np.unique(u, return_inverse=True)
-        small_t, small_slopes = matern(((times[:, None] - times) / s.time) ** 2)
-        small_slopes *= -2.0 * ((times[:, None] - times) / s.time) ** 2
-        at = np.ix_(place, place)
-        K_x, K_t, same = small_x[np.ix_(rows, rows)], small_t[at], rows[:, None] == rows
-        K = K_x * (s.a + s.b * K_t)
+        scaled = (fixed.gaps / s.time) ** 2
+        small_t, small_slopes = matern(scaled)
+        small_slopes *= -2.0 * scaled
+        K_x, K_t = small_x.take(fixed.by_trial), small_t.take(fixed.by_time)
+        weight = s.b * K_t
+        weight += s.a
+        K = K_x * weight
         K += s.e * K_t
-        K += same * (s.c + s.d * K_t)
-        K.flat[:: len(u) + 1] += s.noise + FLOOR
-        firsts = np.flatnonzero(np.diff(rows, prepend=-1))
-        return Matrices(kernel, s, G, K, K_x, K_t, same, slopes_x, small_slopes[at], firsts)
+        K.ravel()[fixed.own] += s.c + s.d * K_t.ravel()[fixed.own]
+        K.ravel()[:: len(K) + 1] += s.noise + FLOOR
+        return Matrices(fixed, s, G, K, K_x, K_t, weight, slopes_x, small_slopes.take(fixed.by_time))
 
     def pull(self, A: Floats) -> Floats:
         """The gradient [D + 7] by theta of a scalar with the derivative A by K."""
-        s = self.s
-        by_trial = np.add.reduceat(A * (s.a + s.b * self.K_t), self.firsts, axis=0)
-        B = np.add.reduceat(by_trial, self.firsts, axis=1) * self.slopes_x
+        s, kernel, own, sums = self.s, self.fixed.kernel, self.fixed.own, self.fixed.sums
+        B = (sums @ (A * self.weight)) @ sums.T
+        B *= self.slopes_x
         by_feature = -4.0 * (B.sum(axis=1) @ self.G**2 - np.einsum("ij,ij->j", self.G, B @ self.G))
-        d_length = np.bincount(self.kernel.groups, by_feature, len(self.kernel.layout.n_choices))
-        AK_x, A_same = A * self.K_x, A * self.same
-        both, own = float(np.vdot(AK_x, self.K_t)), float(np.vdot(A_same, self.K_t))
-        d_time = float(np.vdot(s.b * AK_x + s.d * A_same + s.e * A, self.slopes_t))
-        others = (s.a * float(AK_x.sum()), s.b * both, s.c * float(A_same.sum()), s.d * own,
-                  s.e * float(np.vdot(A, self.K_t)), s.noise * float(np.trace(A)))  # fmt: skip
+        d_length = np.bincount(kernel.groups, by_feature, len(kernel.layout.n_choices))
+        A_own, AK_x = A.ravel()[own], A * self.K_x
+        d_time = s.b * float(np.vdot(AK_x, self.slopes_t)) + s.e * float(np.vdot(A, self.slopes_t))
+        d_time += s.d * float(A_own @ self.slopes_t.ravel()[own])
+        others = (s.a * float(AK_x.sum()), s.b * float(np.vdot(AK_x, self.K_t)), s.c * float(A_own.sum()),
+                  s.d * float(A_own @ self.K_t.ravel()[own]), s.e * float(np.vdot(A, self.K_t)),
+                  s.noise * float(np.trace(A)))  # fmt: skip
         return np.concatenate([d_length, [d_time], others])
 
 

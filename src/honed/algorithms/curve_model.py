@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.curve_kernels import FLOOR, CurveKernel, Matrices, cross, matrix
+from honed.algorithms.curve_design import Design, pairs
+from honed.algorithms.curve_kernels import FLOOR, CurveKernel, Fixed, Matrices, cross, matrix
 from honed.algorithms.gp import inverse_factor
-from honed.algorithms.kernels import matern, squared_distances
+from honed.algorithms.kernels import matern, matern_value, squared_distances
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,19 +29,25 @@ _DRAWS_SEED = 14063896
 
 def energy(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats) -> tuple[float, Floats]:
     """Minus the log posterior density of theta but for a constant, and its gradient."""
+    return _energy(Fixed.of(kernel, F, rows, u), theta, z)
+
+
+def _energy(fixed: Fixed, theta: Floats, z: Floats) -> tuple[float, Floats]:
     from scipy.linalg.lapack import dpotrf, dpotri
 
-    before, gradient = kernel.prior.energy(theta)
-    at = Matrices.at(kernel, theta, F, rows, u)
+    before, gradient = fixed.kernel.prior.energy(theta)
+    at = Matrices.at(fixed, theta)
     L, failed = dpotrf(at.K, lower=1, clean=1)
     if failed:
         return np.inf, gradient
-    K_inv, _ = dpotri(L, lower=1)
-    K_inv = np.tril(K_inv) + np.tril(K_inv, -1).T
+    lower, _ = dpotri(L, lower=1)  # zeros above
+    K_inv = lower.T + lower
+    K_inv.ravel()[:: len(z) + 1] *= 0.5
     alpha = K_inv @ z
     value = 0.5 * float(z @ alpha) + float(np.log(np.diagonal(L)).sum()) + before
     K_inv -= np.outer(alpha, alpha)
-    return value, gradient + at.pull(0.5 * K_inv)
+    K_inv *= 0.5
+    return value, gradient + at.pull(K_inv)
 
 
 def fit(kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start: Floats | None = None) -> Floats:
@@ -53,8 +60,10 @@ def fit(kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start:
     """
     from scipy.optimize import minimize
 
+    fixed = Fixed.of(kernel, F, rows, u)
+
     def objective(theta: Floats) -> tuple[float, Floats]:
-        return energy(kernel, theta, F, rows, u, z)
+        return _energy(fixed, theta, z)
 
     n_iterations, prior = 25 if start is None else 12, kernel.prior
     begin = prior.start if start is None else start
@@ -71,12 +80,12 @@ def laplace_draws(
 
     The Hessian is that of differences of gradients; no direction is wider than the prior.
     """
-    k, step, prior = len(theta), 1e-3, kernel.prior
+    k, step, prior, fixed = len(theta), 1e-3, kernel.prior, Fixed.of(kernel, F, rows, u)
     H = np.empty((k, k))
     for j in range(k):
         shift = np.zeros(k)
         shift[j] = step
-        up, down = (energy(kernel, theta + s * shift, F, rows, u, z)[1] for s in (1.0, -1.0))
+        up, down = (_energy(fixed, theta + s * shift, z)[1] for s in (1.0, -1.0))
         H[j] = (up - down) / (2.0 * step)
     values, vectors = np.linalg.eigh(prior.sd[:, None] * (0.5 * (H + H.T)) * prior.sd)
     root = prior.sd[:, None] * vectors / np.sqrt(np.maximum(values, 1.0))
@@ -93,7 +102,8 @@ class CurvePosterior:
     Attributes:
         theta: hyperparameters.
         G: [m, p] scaled features of all trials that points may belong to.
-        rows, u, z: [n] the points.
+        design: the points.
+        z: [n] their values.
         L_inv: [n, n] inverse of the Cholesky factor of K.
         alpha: [n] K^-1 z.
     """
@@ -101,8 +111,7 @@ class CurvePosterior:
     kernel: CurveKernel
     theta: Floats
     G: Floats
-    rows: Ints
-    u: Floats
+    design: Design
     z: Floats
     L_inv: Floats
     alpha: Floats
@@ -110,8 +119,8 @@ class CurvePosterior:
     @staticmethod
     def conditioned(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats) -> CurvePosterior:
         """The process with these hyperparameters after the points."""
-        L_inv = inverse_factor(matrix(kernel, theta, F, rows, u))
-        return CurvePosterior(kernel, theta, kernel.scaled(theta, F), rows, u, z, L_inv, L_inv.T @ (L_inv @ z))
+        L_inv, G = inverse_factor(matrix(kernel, theta, F, rows, u)), kernel.scaled(theta, F)
+        return CurvePosterior(kernel, theta, G, Design.of(rows, u), z, L_inv, L_inv.T @ (L_inv @ z))
 
     @property
     def noise(self) -> float:
@@ -138,9 +147,22 @@ class CurvePosterior:
             rows: among the trials known.
             z: None believes the means, which leaves all means as they are and lowers the variances.
         """
-        n, m = len(self.z), len(rows)
-        if not m:
+        if not len(rows):
             return self
+        believed = self._cross(rows, u) @ self.alpha if z is None else z
+        return self.joined(self.design.joined(rows, u), np.concatenate([self.z, believed]))
+
+    def joined(self, design: Design, z: Floats) -> CurvePosterior:
+        """The process that has seen more points, and other values of those that it had seen.
+
+        Args:
+            design: begins with the points seen before; several processes share it.
+            z: of all its points.
+        """
+        n, rows, u = len(self.z), design.rows[len(self.z) :], design.u[len(self.z) :]
+        m = len(rows)
+        if not m:
+            return self.with_values(z)
         k, C = self._cross(rows, u), self._among(rows, u)
         C.flat[:: m + 1] += self.noise
         B = k @ self.L_inv.T  # the new rows of L, left of the new corner
@@ -148,9 +170,7 @@ class CurvePosterior:
         L_inv = np.zeros((n + m, n + m))
         L_inv[:n, :n], L_inv[n:, n:] = self.L_inv, corner
         L_inv[n:, :n] = -corner @ (B @ self.L_inv)
-        values = np.concatenate([self.z, k @ self.alpha if z is None else z])
-        joined = (np.concatenate([self.rows, rows]), np.concatenate([self.u, u]))
-        return CurvePosterior(self.kernel, self.theta, self.G, *joined, values, L_inv, L_inv.T @ (L_inv @ values))
+        return CurvePosterior(self.kernel, self.theta, self.G, design, z, L_inv, L_inv.T @ (L_inv @ z))
 
     def predict(self, rows: Ints, u: Floats) -> tuple[Floats, Floats]:
         """Mean and variance [q] of curves at times, without noise.
@@ -175,62 +195,72 @@ class CurvePosterior:
 
     def for_new(self, u: float) -> NewCurves:
         """What predicts new configurations at one time."""
-        s = self.kernel.amplitudes(self.theta)
-        K_t = matern(((self.u - u) / s.time) ** 2)[0]
-        used, place = np.unique(self.rows, return_inverse=True)
-        weights = np.zeros((len(used), len(self.u)))
-        weights[place, np.arange(len(self.u))] = s.a + s.b * K_t
+        s, design = self.kernel.amplitudes(self.theta), self.design
+        K_t = matern_value(((design.times - u) / s.time) ** 2)[design.moment]
+        weights = np.zeros((len(design.used), len(K_t)))
+        weights[design.place, np.arange(len(K_t))] = s.a + s.b * K_t
+        by_trial, common, base = weights @ self.L_inv.T, self.L_inv @ (s.e * K_t), self.L_inv @ self.z
         scales = self.lengthscales[self.kernel.groups]
-        by_trial, common = weights @ self.L_inv.T, self.L_inv @ (s.e * K_t)
-        return NewCurves(scales, self.G[used], by_trial, common, self.L_inv @ self.z, s.total)
+        return NewCurves(
+            scales, self.G[design.used], by_trial @ by_trial.T, by_trial @ common, by_trial @ base,
+            s.total - float(common @ common), float(common @ base),
+        )  # fmt: skip
 
     def _cross(self, rows: Ints, u: Floats) -> Floats:
         """[q, n] with the points."""
-        mine, place = np.unique(rows, return_inverse=True)
-        theirs, column = np.unique(self.rows, return_inverse=True)
-        K_x = matern(squared_distances(self.G[mine], self.G[theirs]))[0][np.ix_(place, column)]
-        return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - self.u, rows[:, None] == self.rows)
+        design, s = self.design, self.kernel.amplitudes(self.theta)
+        K_x = matern_value(squared_distances(self.G[rows], self.G[design.used]))[:, design.place]
+        K_t = matern_value(((u[:, None] - design.times) / s.time) ** 2)[:, design.moment]
+        return cross(s, K_x, K_t, pairs(rows, design.rows))
 
     def _among(self, rows: Ints, u: Floats) -> Floats:
         """[q, q] among new points, without noise."""
-        K_x = matern(squared_distances(self.G[rows], self.G[rows]))[0]
-        return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - u, rows[:, None] == rows)
+        s, K_x = self.kernel.amplitudes(self.theta), matern_value(squared_distances(self.G[rows], self.G[rows]))
+        K_t = matern_value(((u[:, None] - u) / s.time) ** 2)
+        return cross(s, K_x, K_t, pairs(rows, rows))
 
 
 @dataclass(frozen=True, slots=True)
 class NewCurves:
-    """Predictions of configurations that have no curve yet: V = K_x by_trial + common, of mean V base.
+    """Predictions of configurations that have no curve yet, from their covariances K_x with the k trials that have points.
+
+    With V = K_x B + 1 v', the covariances with the points times L^-T, mean and variance are those of one matrix [k, k]::
+
+        V w = K_x B w + v'w        |V|^2 = K_x BB' K_x' + 2 K_x B v + v'v
 
     Attributes:
         scales: [p] lengthscale of each feature.
         G: [k, p] scaled features of the trials that have points.
-        by_trial, common, base: [k, n], [n], [n].
-        total: the prior variance.
+        inner, cross, base: BB' [k, k], B v [k], B w [k].
+        total: the prior variance, less v'v.
+        offset: v'w.
     """
 
     scales: Floats
     G: Floats
-    by_trial: Floats
-    common: Floats
+    inner: Floats
+    cross: Floats
     base: Floats
     total: float
+    offset: float
 
     def predict(self, F: Floats) -> tuple[Floats, Floats]:
         """Mean and variance [c]."""
-        V = matern(squared_distances(F / self.scales, self.G))[0] @ self.by_trial + self.common
-        variance = self.total - np.einsum("ij,ij->i", V, V)
-        return V @ self.base, np.maximum(variance, _LEAST_VARIANCE)
+        K_x = matern_value(squared_distances(F / self.scales, self.G))
+        half = K_x @ self.inner
+        half += 2.0 * self.cross
+        variance = self.total - np.einsum("ij,ij->i", K_x, half)
+        return K_x @ self.base + self.offset, np.maximum(variance, _LEAST_VARIANCE)
 
     def predict_with_pull(self, F: Floats) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
         """As ``predict``, and what turns derivatives by mean and variance into gradients [c, p] by F."""
         G = F / self.scales
         K_x, slopes = matern(squared_distances(G, self.G))
-        V = K_x @ self.by_trial + self.common
-        variance = self.total - np.einsum("ij,ij->i", V, V)
+        half = K_x @ self.inner + self.cross
+        variance = self.total - np.einsum("ij,ij->i", K_x, half + self.cross)
 
         def pull(by_mean: Floats, by_variance: Floats) -> Floats:
-            by_V = by_mean[:, None] * self.base - 2.0 * by_variance[:, None] * V
-            B = (by_V @ self.by_trial.T) * slopes
+            B = (by_mean[:, None] * self.base - 2.0 * by_variance[:, None] * half) * slopes
             return np.asarray(2.0 * (B.sum(axis=1)[:, None] * G - B @ self.G) / self.scales)
 
-        return V @ self.base, np.maximum(variance, _LEAST_VARIANCE), pull
+        return K_x @ self.base + self.offset, np.maximum(variance, _LEAST_VARIANCE), pull
