@@ -89,12 +89,18 @@ def test_the_gradient_is_that_of_finite_differences(layout: Layout, seed: int) -
         assert gradient[j] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-5)
 
 
-def test_the_energy_is_the_density_of_the_values() -> None:
-    kernel, _, F, rows, u, z = curves(PLAIN)
-    theta = kernel.prior.mean
+@pytest.mark.parametrize("m", [6, 60])  # the second is inverted in pieces
+def test_the_energy_is_the_density_of_the_values(m: int) -> None:
+    kernel, _, F, rows, u, z = curves(PLAIN, m)
+    theta = kernel.prior.mean.copy()
+    theta[-1] = np.log(0.02)
     K = matrix(kernel, theta, F, rows, u)
-    expected = 0.5 * z @ np.linalg.solve(K, z) + 0.5 * np.linalg.slogdet(K)[1]
-    assert energy(kernel, theta, F, rows, u, z)[0] == pytest.approx(expected)
+    expected = 0.5 * z @ np.linalg.solve(K, z) + 0.5 * np.linalg.slogdet(K)[1] + kernel.prior.energy(theta)[0]
+    found, gradient = energy(kernel, theta, F, rows, u, z)
+    assert found == pytest.approx(expected)
+    shift = 1e-5 * np.eye(len(theta))
+    slopes = [energy(kernel, theta + s, F, rows, u, z)[0] - energy(kernel, theta - s, F, rows, u, z)[0] for s in shift]
+    assert np.allclose(gradient, np.array(slopes) / 2e-5, rtol=1e-5, atol=1e-4)
 
 
 def test_a_fit_raises_the_density_and_a_warm_one_stays() -> None:
