@@ -17,6 +17,9 @@ def test_facts_are_read_once_for_the_same_object_and_setting() -> None:
     assert facts.of(one, 20) == 23  # another setting
     assert facts.of([1, 2], 20) == 23
     assert len(asked) == 3  # an equal object is another one
+    assert facts.all_of([one, one], 20) == [23, 23]
+    assert len(asked) == 3
+    assert facts.all_of(([n] for n in range(3)), 1) == [1, 2, 3]
 
 
 def test_an_object_that_takes_the_place_of_another_in_memory_is_read_itself() -> None:

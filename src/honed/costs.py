@@ -148,8 +148,8 @@ def _costs_of(history: History, _: None) -> Costs:
     done = history.fold("costs", _Finished, _Finished.add)
     steps, saves, restores = [*done.steps], [*done.saves], [*done.restores]
     seconds, by_trial = done.seconds, dict[int, float]()
-    for record in history.unfinished:
-        own_seconds, step, save, restore = _paid.of(record)
+    unfinished = history.unfinished
+    for record, (own_seconds, step, save, restore) in zip(unfinished, _paid.all_of(unfinished), strict=True):
         seconds += own_seconds
         if step is not None:
             steps.append(step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -71,4 +71,15 @@ class Facts(Generic[K, T]):
         self._known[id(thing)] = (thing, setting, found)  # it keeps the object, whose place in memory is its name here
         while len(self._known) > self._most:
             self._known.popitem(last=False)
+        return found
+
+    def all_of(self, things: Iterable[K], setting: Any = None) -> list[T]:
+        """Of many objects; quicker than one by one."""
+        found = []
+        for thing in things:
+            known = self._known.get(id(thing))
+            if known is not None and known[0] is thing and known[1] is setting:
+                found.append(known[2])
+            else:
+                found.append(self.of(thing, setting))
         return found

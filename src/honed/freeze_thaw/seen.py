@@ -168,7 +168,7 @@ class _Open(NamedTuple):
 
 def _open(history: History) -> _Open:
     metrics = history.study.metrics
-    rows = [_facts.of(record, metrics) for record in history.unfinished]
+    rows = _facts.all_of(history.unfinished, metrics)
     table = np.array(rows, dtype=np.int64).reshape(len(rows), len(_Open._fields)).T
     return _Open(*table[:4], *(table[4:] > 0))
 
@@ -236,7 +236,8 @@ def _coordinates(history: History) -> tuple[Floats, Coordinates]:
     xs[columns.numbers] = columns.params
     unfinished = history.unfinished
     if unfinished:
-        xs[[record.number for record in unfinished]] = [_rows.of(record.params, space) for record in unfinished]
+        rows = _rows.all_of((record.params for record in unfinished), space)
+        xs[[record.number for record in unfinished]] = rows
     domains = list(space.domains.items())
     is_missing = np.isnan(xs)
     is_asked = ~is_missing.all(axis=0)
