@@ -381,6 +381,17 @@ def test_a_file_that_the_disk_refuses_is_told_though_the_others_are_flushed(stor
     assert store.keys() == {}
 
 
+def test_a_checkpoint_is_saved_where_no_more_threads_can_be_started(store, monkeypatch):
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    directory = fill(store.new_directory(), {"a": b"a", "deep/b": b"b"})
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        store.save(KEY, directory)
+    assert files(store.load(KEY)) == {"a": b"a", "deep/b": b"b"}
+
+
 # ------------------------------------------------------------------------------------------------ what is left behind
 
 

@@ -96,12 +96,13 @@ def sync_all(files: Sequence[Path], folders: Sequence[Path]) -> None:
     All at once: file systems with a journal commit what waits together, where one after the other each waits for a commit.
     """
     todo = [*((_sync_file, path) for path in files), *((sync_folder, path) for path in folders)]
-    if len(todo) == 1:
-        todo[0][0](todo[0][1])
-        return
-    with ThreadPoolExecutor(min(len(todo), _AT_ONCE), "honed-sync") as pool:
-        for done in [pool.submit(sync, path) for sync, path in todo]:
-            done.result()
+    try:
+        with ThreadPoolExecutor(min(len(todo), _AT_ONCE), "honed-sync") as pool:
+            for done in [pool.submit(sync, path) for sync, path in todo]:
+                done.result()
+    except RuntimeError:  # no thread can be started: there are too many, or the interpreter is about to end
+        for sync, path in todo:
+            sync(path)
 
 
 def _sync_file(path: Path) -> None:
