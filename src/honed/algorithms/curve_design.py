@@ -47,11 +47,6 @@ class Design:
         """These points, then others."""
         return Design.of(np.concatenate([self.rows, rows]), np.concatenate([self.u, u]))
 
-    @property
-    def gaps(self) -> Floats:
-        """[t, t] differences of times."""
-        return self.times[:, None] - self.times
-
     def own(self) -> tuple[Ints, Ints]:
         """The pairs of points that lie on one curve, as indices of rows and columns."""
         return pairs(self.place, self.place)

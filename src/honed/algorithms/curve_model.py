@@ -211,7 +211,7 @@ class CurvePosterior:
     def for_new(self, u: float) -> NewCurves:
         """What predicts new configurations at one time."""
         s, design = self.s, self.design
-        K_t = matern_value(((design.times - u) / s.time) ** 2)[design.moment]
+        K_t = s.between(np.array([u]), design.times)[0][design.moment]
         weights = np.zeros((len(design.used), len(K_t)))
         weights[design.place, np.arange(len(K_t))] = s.a + s.b * K_t
         by_trial, common, base = weights @ self.L_inv.T, self.L_inv @ (s.e * K_t), self.L_inv @ self.z
@@ -225,14 +225,15 @@ class CurvePosterior:
         """[q, n] with the points."""
         design, s = self.design, self.s
         K_x = matern_value(squared_distances(self.G[rows], self.G[design.used]))[:, design.place]
-        K_t = matern_value(((u[:, None] - design.times) / s.time) ** 2)[:, design.moment]
-        return cross(s, K_x, K_t, pairs(rows, design.rows))
+        K_t = s.between(u, design.times)[:, design.moment]
+        i, j = pairs(rows, design.rows)
+        return cross(s, K_x, K_t, (i, j), u[i] - design.u[j])
 
     def _among(self, rows: Ints, u: Floats) -> Floats:
         """[q, q] among new points, without noise."""
         s, K_x = self.s, matern_value(squared_distances(self.G[rows], self.G[rows]))
-        K_t = matern_value(((u[:, None] - u) / s.time) ** 2)
-        return cross(s, K_x, K_t, pairs(rows, rows))
+        i, j = pairs(rows, rows)
+        return cross(s, K_x, s.between(u, u), (i, j), u[i] - u[j])
 
 
 @dataclass(frozen=True, slots=True)
