@@ -39,8 +39,8 @@ FLOOR = 1e-6
 
 _LIFT = 0.75**0.5  # an end of the range is one unit from "not active", the middle .87
 _AMPLITUDES = np.log([0.6, 0.3, 0.05, 0.05, 0.3])  # a, b, c, d, e
-_LENGTH, _TIME, _NOISE = 0.5, 0.6, 1e-3  # medians of l_d / D^(1/4), of l_t and of s^2
-_SD_LENGTH, _SD_TIME, _SD_OTHERS = 0.9, 0.4, 1.2
+_LENGTH, _TIME, _NOISE = 0.4, 0.6, 1e-3  # medians of l_d / D^(1/2), of l_t and of s^2
+_SD_LENGTH, _SD_TIME, _SD_OTHERS = 0.7, 0.4, 0.8
 _BEND, _SD_BEND = 0.5, 0.8  # of q
 _STRAIGHT = 1e-4  # a smaller q is this one
 _OWN_TIME = 0.4  # the lengthscale of what a curve has of its own, in time that is not bent
@@ -108,7 +108,7 @@ class CurveKernel:
     def prior(self) -> Prior:
         """Independent normal priors of ``theta``; a search starts at their means."""
         n = len(self.layout.n_choices)
-        length = np.full(n, np.log(_LENGTH * max(n, 1) ** 0.25))
+        length = np.full(n, np.log(_LENGTH * max(n, 1) ** 0.5))
         mean = np.concatenate([length, [np.log(_TIME)], _AMPLITUDES, [np.log(_NOISE), _BEND]])
         sd = np.concatenate([np.full(n, _SD_LENGTH), [_SD_TIME], np.full(6, _SD_OTHERS), [_SD_BEND]])
         return Prior(mean=mean, sd=sd, start=mean)
