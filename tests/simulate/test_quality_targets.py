@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import plots
+from benchmarks.curve_peers import PEERS
 from benchmarks.curve_peers.base import Grant, Run, in_our_words, peer_player
 from benchmarks.meter import Meter
 from benchmarks.optuna_players import optuna_player
@@ -322,10 +323,8 @@ def test_a_peer_hears_of_a_training_that_diverges():
     assert len(run.seen) == 3 + 2 + 4
 
 
-@pytest.mark.parametrize("name", ["Syne Tune ASHA", "Syne Tune BOHB", "Syne Tune ASHA + CQR", "DEHB", "NePS ASHA"])
+@pytest.mark.parametrize("name", list(PEERS))
 def test_a_peer_that_is_installed_plays_its_budget(name: str):
-    from benchmarks.curve_peers import PEERS
-
     module, enter = PEERS[name]
     pytest.importorskip(module)
     task = made_task(n_rows=200, total_steps=27)
