@@ -14,6 +14,9 @@ from benchmarks.tables.base import Floats
 DIGITS = 12
 """What is equal but for the order of additions must count as equal."""
 
+RANKED = 0.75
+"""Ranks go up to the cost that this share of the methods reaches, so that a few short rows do not cut those of all."""
+
 COSTS = (
     "`ms at 250`: CPU time of one decision that sees 200 to 260 reported steps, `CPU s`: of all decisions of the first 1,000 "
     "steps, medians over studies."
@@ -28,9 +31,11 @@ def markdown(place: Place, results: Sequence[Result], budgets: Sequence[int], ba
     n_tasks = studies[0].n_tasks
     over = "tasks" if n_tasks >= FEWEST_TASKS else "tasks and, as they are few, seeds"
     said = f"Mean normalised regret after the cost of so many {unit}, over {n_tasks} task{'s' if n_tasks > 1 else ''}; "
-    said += f"in brackets the 95 % bootstrap interval over {over}."
-    lines = [f"### {place.suite}, {place.mode} mode, {workers}", "", f"{said} {COSTS}", ""]
-    lines += _regret_rows(methods, studies, results, budgets)
+    said += f"in brackets the 95 % bootstrap interval over {over}. "
+    ranks, last = ranked(methods, studies)
+    said += f"`rank`: the mean over tasks and the costs up to {budgets[last]}, among those that were played so long. {COSTS}"
+    lines = [f"### {place.suite}, {place.mode} mode, {workers}", "", said, ""]
+    lines += _regret_rows(ranks, studies, results, budgets)
     if any(baseline in cells and len(cells.methods) > 1 for cells in studies):
         same = "on the tasks and with the seeds that both have"
         lines += ["", f"The same minus {baseline}, {same} (below 0 is better than {baseline}):", ""]
@@ -39,13 +44,11 @@ def markdown(place: Place, results: Sequence[Result], budgets: Sequence[int], ba
 
 
 def _regret_rows(
-    methods: Sequence[str], studies: Sequence[Studies], results: Sequence[Result], budgets: Sequence[int]
+    ranks: Mapping[str, float], studies: Sequence[Studies], results: Sequence[Result], budgets: Sequence[int]
 ) -> list[str]:
-    means = _means(methods, studies)
-    ranks = mean_ranks(means) if means else {}
     heads = ["method", *map(str, budgets), "rank", "to level", "trials", "ms at 250", "CPU s", "tasks × seeds"]
     rows = [_row(heads), _row(["---"] * len(heads))]
-    for method in methods:
+    for method in dict.fromkeys(result.method for result in results):
         cells = [_mean_cell(cells.of(method)) if cells.is_complete(method) else "–" for cells in studies]
         mine = [result for result in results if result.method == method]
         longest = max(len(result.regrets) for result in mine)
@@ -85,20 +88,16 @@ def said_extents(extents: Sequence[str], budgets: Sequence[int]) -> str:
     return "; ".join(said) or "–"
 
 
-def _means(methods: Sequence[str], studies: Sequence[Studies]) -> Mapping[str, Floats]:
-    """Method -> [tasks, budgets] of the methods that were played on all tasks; NaN from where they were not."""
-    means: dict[str, Floats] = {}
-    for method in methods:
-        if not studies[0].is_complete(method):
-            continue
-        columns = [
-            [seeds.mean() for seeds in cells.of(method).values()]
-            if cells.is_complete(method)
-            else [math.nan] * cells.n_tasks
-            for cells in studies
-        ]
-        means[method] = np.array(columns).T
-    return means
+def ranked(methods: Sequence[str], studies: Sequence[Studies]) -> tuple[dict[str, float], int]:
+    """Mean ranks of the methods that were played on all tasks up to a cost, and which cost that is."""
+    complete = [{method for method in methods if cells.is_complete(method)} for cells in studies]
+    last = max((i for i, names in enumerate(complete) if len(names) >= RANKED * len(complete[0])), default=0)
+    table: dict[str, Floats] = {
+        method: np.array([[seeds.mean() for seeds in cells.of(method).values()] for cells in studies[: last + 1]]).T
+        for method in methods
+        if all(method in names for names in complete[: last + 1])
+    }
+    return (mean_ranks(table) if table else {}), last
 
 
 def _mean_cell(values: Values) -> str:

@@ -69,6 +69,7 @@ def test_a_method_on_some_tasks_has_no_mean_beside_the_others_but_a_difference()
     assert table[-1] == "2 × 1"
     assert difference == ["-0.300 [-0.300, -0.300] *", "-0.100 [-0.100, -0.100] *", "2 × 1"]
     assert cells_of(text, "ASHA")[0][2] == "1.0"  # its rank: alone among those that were played on all tasks
+    assert "the costs up to 2" in text
 
 
 def test_a_row_says_from_where_on_it_has_fewer_seeds():
@@ -86,6 +87,20 @@ def test_a_study_that_ended_early_ends_its_row_and_not_that_of_others():
     table, difference = cells_of(text, "short")
     assert table[1] == difference[1] == "–"
     assert cells_of(text, "ASHA")[0][1] == ".200 [.200, .200]"
+
+
+def test_a_few_short_rows_do_not_cut_the_ranks_of_all():
+    long = {"ASHA": [0.4, 0.2, 0.1], "SHA": [0.5, 0.1, 0.2], "auto": [0.1, 0.3, 0.3], "random": [0.6, 0.6, 0.6]}
+    played = [r for method, regrets in long.items() for r in studies(method, regrets)]
+    played += studies("short", [0.0]) + studies("partial", [0.0, 0.0, 0.0], tasks=1)
+    text = markdown(PLACE, played, (1, 2, 50), "ASHA", "full trainings")
+    assert "the costs up to 50, among those" in text
+    assert {name: cells_of(text, name)[0][3] for name in (*long, "short", "partial")} == {
+        "ASHA": "1.7", "SHA": "2.0", "auto": "2.3", "random": "4.0", "short": "–", "partial": "–",
+    }  # fmt: skip
+    text = markdown(PLACE, played + studies("shorter", [0.9]), (1, 2, 50), "ASHA", "full trainings")
+    assert "the costs up to 1, among those" in text
+    assert cells_of(text, "short")[0][3] == "1.0"
 
 
 def test_extents():
