@@ -20,6 +20,18 @@ from honed.schedulers.stopping import EpochRule, Median
 
 MIN_STEPS = 3
 
+_PACKAGES = {
+    "Optuna": "optuna",
+    "Syne Tune": "syne-tune",
+    "DEHB": "dehb",
+    "NePS": "neural-pipeline-search",
+}  # by the first words of a method's name
+
+
+def played_by(method: str) -> str:
+    """The package that plays a method."""
+    return next((package for words, package in _PACKAGES.items() if method.startswith(words)), "honed")
+
 
 def schedulers() -> dict[str, Callable[[RowTask], Scheduler]]:
     """Name -> a scheduler of honed for a task; the factor is 3 everywhere, Hyperband's smallest first rung is 1 step."""

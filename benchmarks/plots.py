@@ -42,17 +42,21 @@ def title(place: Place) -> str:
 
 
 def curves(results: Sequence[Result], of: Callable[[Result], Sequence[float]]) -> dict[str, Floats]:
-    """Method -> [points] means over tasks of means over seeds, as far as all its studies went."""
+    """Name -> [points] means over tasks of means over seeds, as far as all its studies went.
+
+    Methods that were not played on all tasks are left out; the name says it where a method has fewer seeds than others.
+    """
     found: dict[str, dict[str, list[Sequence[float]]]] = {}
     for result in results:
         found.setdefault(result.method, {}).setdefault(result.task, []).append(of(result))
+    n_tasks = max((len(tasks) for tasks in found.values()), default=0)
+    fewest = {method: min(map(len, tasks.values())) for method, tasks in found.items()}
     means = {}
     for method, tasks in found.items():
         n = min(len(curve) for seeds in tasks.values() for curve in seeds)
-        if n >= _FEWEST_POINTS:
-            means[method] = np.mean(
-                [np.mean([curve[:n] for curve in seeds], axis=0) for seeds in tasks.values()], axis=0
-            )
+        if n >= _FEWEST_POINTS and len(tasks) == n_tasks:
+            name = method if fewest[method] == max(fewest.values()) else f"{method}, {fewest[method]} seeds"
+            means[name] = np.mean([np.mean([curve[:n] for curve in seeds], axis=0) for seeds in tasks.values()], axis=0)
     return means
 
 
@@ -64,7 +68,7 @@ def draw(lines: dict[str, Floats], heading: str, label: str, path: Path) -> None
     import matplotlib.pyplot as plt
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "honed", "font.size": 9.0}):
-        figure, axes = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(7.6, max(4.2, 0.18 * len(lines))), layout="constrained")
         for i, (method, values) in enumerate(sorted(lines.items(), key=lambda item: -float(item[1][-1]))):
             axes.plot(ANYTIME[: len(values)], np.maximum(values, _LEAST_SHOWN), label=method, **_style(method, i))
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="mean normalised regret", title=heading)
@@ -75,8 +79,9 @@ def draw(lines: dict[str, Floats], heading: str, label: str, path: Path) -> None
 
 
 def _style(method: str, i: int) -> dict[str, Any]:
-    if method in OURS:
-        return {"color": OURS[method], "linewidth": 2.4, "zorder": 3, "linestyle": "-" if method == "auto" else "--"}
+    ours = method.split(",")[0]  # without its number of seeds
+    if ours in OURS:
+        return {"color": OURS[ours], "linewidth": 2.4, "zorder": 3, "linestyle": "-" if ours == "auto" else "--"}
     return {"color": f"C{i % 10}", "linewidth": 1.0, "linestyle": ("-", "--", ":")[i // 10 % 3]}
 
 

@@ -1,7 +1,8 @@
 """How good is what a search finds, for the same cost? honed's methods and other tools on recorded trainings.
 
     python benchmarks/quality.py --data FOLDER [--suites lcbench taskset] [--seeds 10] [--methods ASHA "Optuna TPE"]
-                                 [--modes pool continuous timed] [--workers 1 8] [--tasks 3] [--raw R.json] [--reuse R.json ...]
+                                 [--modes pool continuous timed] [--workers 1 8] [--tasks 3] [--raw R.json]
+    python benchmarks/quality.py --methods --reuse R.json S.json ...
 
 The cost is the number of steps that are really trained: going on from a checkpoint pays the new steps only, and what a
 stopped trial has trained stays paid. Regret is (best seen - optimum) / (reference - optimum), cut to [0, 1]; the optimum is
@@ -9,6 +10,10 @@ the task's best value at any step, the reference the median final value (TaskSet
 epochs take as long as batch size, layers and units make them, by a model (benchmarks/tables/times.py); in the other modes all
 epochs take the same time. Tables, what became of the targets, and drawings (docs/plots) are put between the markers of
 docs/benchmarks.md, from all results that are given.
+
+A long comparison is played in parts, each with a --raw of its own; the second line joins them and plays nothing. Parts may differ
+in tasks, seeds and costs: every row says how many it has, and methods are compared on what both have. Where two parts hold the
+same study, the later one counts; parts that hold a method as it was before a change do not belong in the list.
 
 The recordings are no part of this repository; see benchmarks/tables/__init__.py.
 """
@@ -22,7 +27,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -30,9 +35,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores a
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks import plots, targets
-from benchmarks.methods import methods
+from benchmarks.methods import methods, played_by
+from benchmarks.peers import version_of
 from benchmarks.players import Mode, Setting
-from benchmarks.scoring import Place, Result, markdown, score
+from benchmarks.regret_tables import markdown
+from benchmarks.scoring import Place, Result, score
 from benchmarks.tables import SUITES, data_folder, has_times, load_suite, timed
 from benchmarks.tables.base import VARIABLE
 
@@ -40,6 +47,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
 BASELINE = "ASHA"
 _SLOW = ("TPE", "auto", "freeze-thaw", "BOHB", "CQR")
+_KEEP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +67,20 @@ def run(job: Job) -> list[Result]:
     task, play = load_suite(job.place.suite, job.folder)[job.task], methods()[job.method]
     task = timed(task) if job.place.mode == "timed" else task
     mode: Mode = "continuous" if job.place.mode == "continuous" else "pool"
+    version = version_of(played_by(job.method))
     results = []
     for seed in range(job.seeds):
         setting = Setting(seed, job.place.n_workers, max(job.budgets) * task.total_steps, mode)
-        results.append(score(job.place, job.method, task, seed, play(task, setting), job.budgets))
+        result = score(job.place, job.method, task, seed, play(task, setting), job.budgets)
+        results.append(replace(result, version=version))
     return results
 
 
 def jobs_of(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     """What the command line asks for; the long ones first, so that the processes end together."""
-    jobs = []
+    jobs: list[Job] = []
+    if not arguments.methods:
+        return jobs
     for name in arguments.suites:
         suite = SUITES[name]
         budgets = suite.budgets[: arguments.budgets]
@@ -86,13 +98,17 @@ def jobs_of(arguments: argparse.Namespace, folder: Path) -> list[Job]:
 def play_all(jobs: Sequence[Job], n_processes: int, keep: Callable[[Sequence[Result]], None]) -> list[Result]:
     """The results of all jobs, in any order; what is there is kept now and then, so that a run that is cut is not lost."""
     results: list[Result] = []
-    begun = time.perf_counter()
+    begun = kept_at = time.perf_counter()
+    if not jobs:
+        return results
     with multiprocessing.get_context("spawn").Pool(n_processes) as pool:
         for i, done in enumerate(pool.imap_unordered(run, jobs), start=1):
             results += done
-            if i % 10 == 0 or i == len(jobs):
+            now = time.perf_counter()
+            if now - kept_at > _KEEP_SECONDS or i == len(jobs):
+                kept_at = now
                 keep(results)
-                print(f"{i} of {len(jobs)} jobs, {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+                print(f"{i} of {len(jobs)} jobs, {now - begun:.0f} s", file=sys.stderr, flush=True)
     return results
 
 
@@ -108,26 +124,38 @@ def tables(results: Sequence[Result]) -> str:
         unit = "full trainings" if suite.has_steps else "evaluations"
         parts.append(markdown(place, mine, budgets, BASELINE if suite.has_steps else "random", unit))
     rows = targets.rows_of(results, lambda suite: SUITES[suite].budgets)
-    return "\n\n".join([*([targets.markdown(rows)] if rows else []), *parts])
+    return "\n\n".join([*([targets.markdown(rows)] if rows else []), *parts, *_played(results)])
+
+
+def _played(results: Sequence[Result]) -> list[str]:
+    """Which versions, as far as the results say."""
+    versions = sorted({f"{played_by(result.method)} {result.version}" for result in results if result.version})
+    return [f"Played: {', '.join(versions)}."] if versions else []
 
 
 def kept(paths: Sequence[Path], jobs: Sequence[Job]) -> list[Result]:
-    """The results of earlier runs, but for what is played now; of two runs of a method the later path counts."""
+    """The studies of earlier runs, but for the methods that are played now; of two runs of a study the later path counts."""
     now = {(job.place, job.method) for job in jobs}
-    found: dict[tuple[Place, str], list[Result]] = {}
+    found: dict[tuple[Place, str, str, int], Result] = {}
     for path in paths:
-        results = [Result.from_json(data) for data in json.loads(path.read_text(encoding="utf-8"))]
-        mine: dict[tuple[Place, str], list[Result]] = {}
-        for result in results:
-            mine.setdefault((result.place, result.method), []).append(result)
-        found |= mine
-    return [result for key, results in found.items() if key not in now for result in results]
+        for data in json.loads(path.read_text(encoding="utf-8")):
+            result = Result.from_json(data)
+            found[result.place, result.method, result.task, result.seed] = result
+    return [result for result in found.values() if (result.place, result.method) not in now]
+
+
+def write_raw(results: Sequence[Result], path: Path) -> None:
+    """Keeps results in a file, which is whole at any time."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps([result.to_json() for result in results]), encoding="utf-8")
+    part.replace(path)
 
 
 def write_document(text: str, command: str, path: Path = DOCUMENT) -> None:
     """Puts the tables between the markers; without markers at the end."""
     before = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
-    block = f"{BEGIN}\n\nWritten by `{command}`. A * marks an interval without 0; – was not played so long.\n\n{text}\n\n{END}"
+    said = "A * marks an interval without 0; – was not played so long, or not on all tasks."
+    block = f"{BEGIN}\n\nWritten by {command}. {said}\n\n{text}\n\n{END}"
     if BEGIN in before and END in before:
         head, rest = before.split(BEGIN, 1)
         after = head + block + rest.split(END, 1)[1]
@@ -166,19 +194,19 @@ def main() -> int:
     """Runs what the command line asks for."""
     arguments = parsed()
     folder = data_folder(arguments.data)
-    if folder is None:
+    if folder is None and arguments.methods:
         print(
             "The recorded trainings are not here; they are no part of this repository. Name their folder:\n"
             f"  python benchmarks/quality.py --data FOLDER     or     export {VARIABLE}=FOLDER",
             file=sys.stderr,
         )
         return 2
-    jobs = jobs_of(arguments, folder)
+    jobs = jobs_of(arguments, folder) if folder else []
     earlier = kept(arguments.reuse, jobs)
 
     def keep(played: Sequence[Result]) -> None:
         if arguments.raw is not None:
-            arguments.raw.write_text(json.dumps([r.to_json() for r in (*earlier, *played)]), encoding="utf-8")
+            write_raw((*earlier, *played), arguments.raw)
 
     results = [*earlier, *play_all(jobs, arguments.processes, keep)]
     keep(results[len(earlier) :])
@@ -194,16 +222,20 @@ def main() -> int:
 
 def command_line(arguments: argparse.Namespace) -> str:
     """The command that makes these tables, without anyone's paths."""
-    words = ["python benchmarks/quality.py", "--suites", *arguments.suites, "--modes", *arguments.modes]
-    words += ["--workers", *map(str, arguments.workers)]
-    if arguments.tasks is not None:
-        words += ["--tasks", str(arguments.tasks)]
-    if arguments.seeds is not None:
-        words += ["--seeds", str(arguments.seeds)]
-    if not arguments.reuse and list(arguments.methods) != list(methods()):
-        words += ["--methods", *(f'"{method}"' for method in arguments.methods)]
-    command = " ".join(words)
-    return f"{command} --reuse ..., from several runs" if arguments.reuse else command
+    words = ["python benchmarks/quality.py"]
+    if arguments.methods:
+        words += ["--suites", *arguments.suites, "--modes", *arguments.modes, "--workers", *map(str, arguments.workers)]
+        for name in ("tasks", "seeds", "budgets"):
+            if (value := getattr(arguments, name)) is not None:
+                words += [f"--{name}", str(value)]
+        if list(arguments.methods) != list(methods()):
+            words += ["--methods", *(f'"{method}"' if " " in method else method for method in arguments.methods)]
+    else:
+        words += ["--methods"]
+    command, n = " ".join(words), len(arguments.reuse)
+    if not n:
+        return f"`{command}`"
+    return f"`{command} --reuse {'FILES`, of' if n > 1 else 'FILE`, of'} {n} earlier run{'s' if n > 1 else ''} with `--raw`"
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """Is the automatic choice as good as the best single method? Lines of a table, one for each family and budget.
 
 The best single method is the one with the lowest mean over the family's tasks at that budget, chosen after the fact, which is
-in its favour: of several that are equally good, one is always lucky. Ratios and intervals are those of ``targets``.
+in its favour: of several that are equally good, one is always lucky. Two methods are compared on the seeds that both have; ratios
+and intervals are those of ``targets``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.pairs import FEWEST_TASKS, Studies, Study, Values, extent, mean
 from benchmarks.standings import FEWEST_SEEDS
-from benchmarks.tables.base import Floats
-from benchmarks.targets import FEWEST_TASKS, Cells, Ratio, Study, ratio_of
+from benchmarks.targets import Ratio, ratio_of
 
 AUTO, RANDOM = "auto", "random"
 MOST_OF_RANDOM = 1.1
@@ -51,9 +52,9 @@ def standing(ratio: Ratio) -> str:
     return "behind" if ratio.low > 1.0 else "within noise"
 
 
-def compared(ours: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> Ratio:
+def compared(ours: Values, theirs: Values) -> Ratio:
     """The ratio of means; of few tasks with few seeds without an interval, which would be too narrow."""
-    ratio = ratio_of(dict(ours), dict(theirs))
+    ratio = ratio_of(ours, theirs)
     fewest = min(len(values) for method in (ours, theirs) for values in method.values())
     if len(ours) < FEWEST_TASKS and fewest < FEWEST_SEEDS:
         return Ratio(ratio.value, math.nan, math.nan)
@@ -69,25 +70,23 @@ def line_of(
         number: of a study, at this budget.
         singles: the methods among which the best is chosen.
     """
-    cells = Cells(studies, number)
-    auto, random = cells.values.get(AUTO), cells.values.get(RANDOM)
-    if auto is None or random is None or auto.keys() != random.keys():
+    cells = Studies(studies, number)
+    if not (AUTO in cells and cells.is_complete(AUTO) and RANDOM in cells and cells.is_complete(RANDOM)):
         return None
-    whole = [name for name in singles if name in cells.values and cells.values[name].keys() == auto.keys()]
-    best = min(whole, key=cells.mean)
-    alone = {name: compared({name: auto[name]}, {name: random[name]}) for name in auto}
+    best = min(filter(cells.is_complete, singles), key=lambda name: mean(cells.common(AUTO, name)[1]))
+    auto, least = cells.common(AUTO, best)
+    there, random = cells.common(AUTO, RANDOM)
+    alone = {name: compared({name: there[name]}, {name: random[name]}) for name in there}
     worst = max(alone, key=lambda name: alone[name].value)
-    counts = sorted({len(values) for values in auto.values()})
-    seeds = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     return Line(
         family=family,
         budget=budget,
-        studies=f"{len(auto)} × {seeds}",
-        auto=cells.mean(AUTO),
+        studies=extent(auto),
+        auto=mean(auto),
         best=best,
-        least=cells.mean(best),
-        against_best=compared(auto, cells.values[best]),
-        against_random=compared(auto, random),
+        least=mean(least),
+        against_best=compared(auto, least),
+        against_random=compared(there, random),
         worst=worst,
         against_random_there=alone[worst],
     )

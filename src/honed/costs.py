@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from honed.history import History
+from honed.memo import Facts
 from honed.records import State, TrialRecord
 
 NOTE_SECONDS = 30.0
@@ -110,8 +111,11 @@ class _Finished:
     restores: list[float] = field(default_factory=list)
 
     def add(self, record: TrialRecord) -> None:
-        self.seconds += seconds_of(record)
-        _gather(record, self.steps, self.saves, self.restores)
+        seconds, *times = _paid_for(record, None)
+        self.seconds += seconds
+        for value, into in zip(times, (self.steps, self.saves, self.restores), strict=True):
+            if value is not None:
+                into.append(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,15 +141,23 @@ class Costs:
 
 def costs_of(history: History) -> Costs:
     """What trainings cost so far, as far as it was written."""
+    return _costs.of(history)
+
+
+def _costs_of(history: History, _: None) -> Costs:
     done = history.fold("costs", _Finished, _Finished.add)
     steps, saves, restores = [*done.steps], [*done.saves], [*done.restores]
     seconds, by_trial = done.seconds, dict[int, float]()
-    for record in history.unfinished:
-        seconds += seconds_of(record)
-        own = record.note.get("step_seconds")
-        if own:
-            by_trial[record.number] = float(own)
-        _gather(record, steps, saves, restores)
+    unfinished = history.unfinished
+    for record, (own_seconds, step, save, restore) in zip(unfinished, _paid.all_of(unfinished), strict=True):
+        seconds += own_seconds
+        if step is not None:
+            steps.append(step)
+            by_trial[record.number] = step
+        if save is not None:
+            saves.append(save)
+        if restore is not None:
+            restores.append(restore)
     pause = (statistics.median(saves) if saves else 0.0) + (statistics.median(restores) if restores else 0.0)
     return Costs(
         step_seconds=statistics.median(steps) if steps else None,
@@ -177,8 +189,12 @@ def promised_seconds(history: History) -> float:
     return promised
 
 
-def _gather(record: TrialRecord, steps: list[float], saves: list[float], restores: list[float]) -> None:
-    for name, into in (("step_seconds", steps), ("save_seconds", saves), ("restore_seconds", restores)):
-        value = record.note.get(name)
-        if value:
-            into.append(float(value))
+def _paid_for(record: TrialRecord, _: None) -> _Paid:
+    """Seconds of training, of a step, of saving and of restoring: the last three where they were measured."""
+    step, save, restore = (float(value) if (value := record.note.get(name)) else None for name in _TIMES)
+    return seconds_of(record), step, save, restore
+
+
+_Paid = tuple[float, float | None, float | None, float | None]
+_paid = Facts(8192, _paid_for)  # of thousands of paused trials few change between two decisions
+_costs = Facts(2, _costs_of)  # a decision asks several times

@@ -43,7 +43,7 @@ def some_theta(kernel: CurveKernel, seed: int = 0):
 def slow_covariance(kernel: CurveKernel, theta, x, i, u, y, j, v) -> float:
     """One entry, term by term as it is written down."""
     n = len(kernel.layout.n_choices)
-    lengths, (l_t, a, b, c, d, e, _) = np.exp(theta[:n]), np.exp(theta[n:])
+    lengths, (l_t, a, b, c, d, e, _), bend = np.exp(theta[:n]), np.exp(theta[n:-1]), theta[-1]
 
     def kappa(r: float) -> float:
         return (1 + 5**0.5 * r + 5 / 3 * r * r) * np.exp(-(5**0.5) * r)
@@ -59,8 +59,9 @@ def slow_covariance(kernel: CurveKernel, theta, x, i, u, y, j, v) -> float:
             squares += ((known - 0.5) ** 2 + 0.75) / lengths[k] ** 2
         elif not np.isnan(p):
             squares += (p - q) ** 2 / lengths[k] ** 2
-    K_x, K_t = kappa(squares**0.5), kappa(abs(u - v) / l_t)
-    return a * K_x + b * K_x * K_t + (i == j) * (c + d * K_t) + e * K_t
+    gap = (np.exp(-bend * u) - np.exp(-bend * v)) / (1 - np.exp(-bend))
+    K_x, K_t, K_o = kappa(squares**0.5), kappa(abs(gap) / l_t), kappa(abs(u - v) / 0.4)
+    return a * K_x + b * K_x * K_t + (i == j) * (c + d * K_o) + e * K_t
 
 
 @pytest.mark.parametrize("layout", [PLAIN, MIXED, NONE])
@@ -68,7 +69,7 @@ def test_the_covariance_is_the_written_formula(layout: Layout) -> None:
     kernel, X, F, rows, u, _ = curves(layout)
     theta = some_theta(kernel)
     K = matrix(kernel, theta, F, rows, u)
-    noise = np.exp(theta[-1]) + FLOOR
+    noise = np.exp(theta[-2]) + FLOOR
     for p in range(len(rows)):
         for q in range(len(rows)):
             expected = slow_covariance(kernel, theta, X[rows[p]], rows[p], u[p], X[rows[q]], rows[q], u[q])
@@ -80,7 +81,7 @@ def test_the_covariance_is_the_written_formula(layout: Layout) -> None:
 def test_the_gradient_is_that_of_finite_differences(layout: Layout, seed: int) -> None:
     kernel, _, F, rows, u, z = curves(layout, seed=seed)
     theta = some_theta(kernel, seed)
-    theta[-1] = np.log(0.02)  # with less noise the differences themselves lose their digits
+    theta[-2] = np.log(0.02)  # with less noise the differences themselves lose their digits
     _, gradient = energy(kernel, theta, F, rows, u, z)
     for j in range(len(theta)):
         shift = np.zeros(len(theta))
@@ -89,12 +90,18 @@ def test_the_gradient_is_that_of_finite_differences(layout: Layout, seed: int) -
         assert gradient[j] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-5)
 
 
-def test_the_energy_is_the_density_of_the_values() -> None:
-    kernel, _, F, rows, u, z = curves(PLAIN)
-    theta = kernel.prior.mean
+@pytest.mark.parametrize("m", [6, 60])  # the second is inverted in pieces
+def test_the_energy_is_the_density_of_the_values(m: int) -> None:
+    kernel, _, F, rows, u, z = curves(PLAIN, m)
+    theta = kernel.prior.mean.copy()
+    theta[-2] = np.log(0.02)
     K = matrix(kernel, theta, F, rows, u)
-    expected = 0.5 * z @ np.linalg.solve(K, z) + 0.5 * np.linalg.slogdet(K)[1]
-    assert energy(kernel, theta, F, rows, u, z)[0] == pytest.approx(expected)
+    expected = 0.5 * z @ np.linalg.solve(K, z) + 0.5 * np.linalg.slogdet(K)[1] + kernel.prior.energy(theta)[0]
+    found, gradient = energy(kernel, theta, F, rows, u, z)
+    assert found == pytest.approx(expected)
+    shift = 1e-5 * np.eye(len(theta))
+    slopes = [energy(kernel, theta + s, F, rows, u, z)[0] - energy(kernel, theta - s, F, rows, u, z)[0] for s in shift]
+    assert np.allclose(gradient, np.array(slopes) / 2e-5, rtol=1e-5, atol=1e-4)
 
 
 def test_a_fit_raises_the_density_and_a_warm_one_stays() -> None:
@@ -109,6 +116,7 @@ def test_a_fit_raises_the_density_and_a_warm_one_stays() -> None:
 
 def test_draws_lie_around_the_mode_in_pairs() -> None:
     kernel, _, F, rows, u, z = curves(PLAIN, m=10)
+    z = F[rows, 0] - u + 0.1 * z  # noise alone would lead to the bounds, where draws are cut
     theta = fit(kernel, F, rows, u, z)
     draws = laplace_draws(kernel, theta, F, rows, u, z, 4)
     assert len(draws) == 4
@@ -121,7 +129,7 @@ def naive(kernel, theta, F, rows, u, z, new_rows, new_u):
     """Mean and covariance by one dense system."""
     n = len(rows)
     K = matrix(kernel, theta, F, np.concatenate([rows, new_rows]), np.concatenate([u, new_u]))
-    noise = np.exp(theta[-1]) + FLOOR
+    noise = np.exp(theta[-2]) + FLOOR
     solved = np.linalg.solve(K[:n, :n], K[:n, n:])
     return solved.T @ z, K[n:, n:] - noise * np.eye(len(new_rows)) - K[n:, :n] @ solved
 
@@ -202,3 +210,37 @@ def test_a_curve_is_predicted_from_its_own_start_and_its_neighbours() -> None:
     truth = (all_curves[15:, -1] - y.mean()) / y.std()
     assert np.abs(mean - truth).max() < 0.1
     assert (np.abs(mean - truth) < 4 * np.sqrt(variance)).all()
+
+
+@pytest.mark.parametrize("layout", [PLAIN, MIXED, NONE])
+def test_new_configurations_are_predicted_as_by_all_points(layout: Layout) -> None:
+    """The form over pairs of trials is the plain one over points, at other times than theirs too."""
+    kernel, _, F, rows, u, z = curves(layout, m=9)
+    seen, theta = rows < 6, some_theta(kernel, 3)
+    posterior = CurvePosterior.conditioned(kernel, theta, F, rows[seen], u[seen], z[seen])
+    for time in (0.0, 0.35, 1.0):
+        new = np.arange(6, 9)
+        mean, covariance = naive(kernel, theta, F, rows[seen], u[seen], z[seen], new, np.full(3, time))
+        m, v = posterior.for_new(time).predict(F[6:])
+        assert np.allclose(m, mean, atol=1e-10)
+        assert np.allclose(v, np.diagonal(covariance), atol=1e-10)
+
+
+def test_several_processes_share_a_design_that_was_joined_once() -> None:
+    kernel, _, F, rows, u, z = curves(PLAIN, m=7)
+    first = rows < 4
+    order = np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)[::-1]])  # later points in any order
+    for seed in range(2):
+        half = CurvePosterior.conditioned(kernel, some_theta(kernel, seed), F, rows[first], u[first], z[first])
+        design = half.design.joined(rows[order][first.sum() :], u[order][first.sum() :])
+        grown = half.joined(design, z[order])
+        whole = CurvePosterior.conditioned(kernel, some_theta(kernel, seed), F, rows[order], u[order], z[order])
+        assert np.allclose(grown.alpha, whole.alpha)
+        at, then = np.array([0, 5, 6]), np.array([1.0, 0.2, 0.7])
+        assert np.allclose(grown.predict(at, then), whole.predict(at, then))
+
+
+def test_a_design_without_new_points_takes_new_values() -> None:
+    kernel, _, F, rows, u, z = curves(PLAIN)
+    posterior = CurvePosterior.conditioned(kernel, kernel.prior.mean, F, rows, u, z)
+    assert np.allclose(posterior.joined(posterior.design, 2.0 * z).alpha, 2.0 * posterior.alpha)

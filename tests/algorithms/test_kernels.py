@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honed.algorithms.kernels import ConfigKernel, Layout, matern, squared_distances
+from honed.algorithms.kernels import ConfigKernel, Layout, matern, matern_value, squared_distances
 
 LAYOUTS = {
     "numbers": Layout((0, 0, 0), (False,) * 3),
@@ -102,3 +102,9 @@ def test_matern_and_its_slope() -> None:
     assert slope[0, 0] == pytest.approx(-5 / 6)
     S = R[:, 1:]
     np.testing.assert_allclose(slope[:, 1:], (matern(S + 1e-6)[0] - matern(S - 1e-6)[0]) / 2e-6, rtol=1e-4)
+
+
+def test_the_value_alone_is_that_with_its_slope() -> None:
+    R = np.random.default_rng(0).random((5, 7)) * 10.0
+    R[0, 0] = 0.0
+    assert np.array_equal(matern_value(R.copy()), matern(R)[0])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import plots
+from benchmarks.curve_peers import PEERS
 from benchmarks.curve_peers.base import Grant, Run, in_our_words, peer_player
 from benchmarks.meter import Meter
 from benchmarks.optuna_players import optuna_player
@@ -90,13 +91,20 @@ def test_each_target_compares_what_it_says():
     played += [result("freeze-thaw", task, 0, [1.0, 1.0, *[0.12] * 3], n_workers=8) for task in range(6)]
     played = [replace(r, decision_ms=15.0, search_seconds=7.5) if r.method == "freeze-thaw" else r for r in played]
     rows = {(row.target, row.what, row.against): row for row in rows_of(played, lambda suite: (1, 2, 5, 10, 20, 50))}
+    assert {row.method for row in rows.values()} == {"freeze-thaw"}
+    assert rows[1, "lcbench, 10", "ASHA"].studies == "6 × 2"
     assert rows[1, "lcbench, 10", "ASHA"].ratio.value == pytest.approx(0.25)
     assert rows[1, "lcbench, 5", "Hyperband"].ratio.value == pytest.approx(0.5)
     assert rows[2, "lcbench, 20", "best: Optuna TPE + Median"].ratio.value == pytest.approx(0.4)
     assert rows[3, "lcbench, 5", "3-Epoch"].ratio.value == pytest.approx(1.0)
     assert rows[4, "lcbench, median cost to level", "best: random"].ratio.value == pytest.approx(1 / 0.9)
     assert rows[7, "lcbench, 50", "best: random"].ratio.value == pytest.approx(1 / 0.9)
-    assert rows[8, "lcbench, 10, 8 workers", "freeze-thaw, 1 worker"].ratio.value == pytest.approx(1.2)
+    eight = rows[8, "lcbench, 10, 8 workers", "itself, 1 worker"]
+    assert eight.ratio.value == pytest.approx(1.2)
+    assert (eight.limit, eight.studies) == (1.3, "6 × 1")
+    fifths = [rows[8, f"lcbench, {cost}, 8 workers, a fifth at most", "itself, 1 worker"] for cost in (5, 10)]
+    assert [row.ratio.value for row in fifths] == pytest.approx([1.2, 1.2])
+    assert {row.limit for row in fifths} == {1.2}
     assert [rows[12, what, n].ratio.value for what, n in (("CPU ms of a decision at 250 points", "30"),
             ("CPU s of a search of 1,000 steps", "5"))] == pytest.approx([0.5, 1.5])  # fmt: skip
     worst = [row for row in rows.values() if row.target == 13]
@@ -117,9 +125,13 @@ def test_auto_is_judged_before_freeze_thaw_and_a_cost_that_was_not_played_is_lef
 
 
 def test_the_table_says_how_many_targets_were_met():
-    text = markdown([Row(1, "a", "b", Ratio(0.4, 0.3, 0.5), 0.5), Row(5, "c", "d", Ratio(1.0, 0.9, 1.2), 1.0)])
-    assert "| 1 | a | b | 0.40 [0.30, 0.50] | 0.5 | met |" in text
-    assert "| 5 | c | d | 1.00 [0.90, 1.20] | 1 | tie |" in text
+    rows = [
+        Row(1, "auto", "a", "b", Ratio(0.4, 0.3, 0.5), 0.5, "10 × 10"),
+        Row(5, "auto", "c", "d", Ratio(1.0, 0.9, 1.2), 1.0, "4 × 5"),
+    ]
+    text = markdown(rows)
+    assert "| 1 | auto | a | b | 0.40 [0.30, 0.50] | 0.5 | 10 × 10 | met |" in text
+    assert "| 5 | auto | c | d | 1.00 [0.90, 1.20] | 1 | 4 × 5 | tie |" in text
     assert "In all: 1 met; 1 tie." in text
 
 
@@ -311,10 +323,8 @@ def test_a_peer_hears_of_a_training_that_diverges():
     assert len(run.seen) == 3 + 2 + 4
 
 
-@pytest.mark.parametrize("name", ["Syne Tune ASHA", "Syne Tune BOHB", "Syne Tune ASHA + CQR", "DEHB", "NePS ASHA"])
+@pytest.mark.parametrize("name", list(PEERS))
 def test_a_peer_that_is_installed_plays_its_budget(name: str):
-    from benchmarks.curve_peers import PEERS
-
     module, enter = PEERS[name]
     pytest.importorskip(module)
     task = made_task(n_rows=200, total_steps=27)

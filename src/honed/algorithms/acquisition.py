@@ -23,27 +23,33 @@ _FAR = -1e3
 
 def log_h(e: Floats) -> tuple[Floats, Floats, Floats]:
     """Log h(e), Phi/h and phi/h: the last two give the derivatives of log EI."""
-    from scipy.special import erfcx, ndtr
-
     e = np.asarray(e, dtype=np.float64)
     near, far = e > -1.0, e < _FAR
-    log_phi = -0.5 * e * e - _LOG_SQRT_2PI
-    x = np.where(near | far, -2.0, e)  # the branch between, with a harmless number elsewhere
-    M = _SQRT_HALF_PI * erfcx(-x / 2.0**0.5)
-    inner = 1.0 + x * M
-    value, Phi_h, phi_h = log_phi + np.log(inner), M / inner, 1.0 / inner
-    if near.any():
-        y = np.where(near, e, 0.0)
-        phi, Phi = np.exp(-0.5 * y * y - _LOG_SQRT_2PI), ndtr(y)
-        h = phi + y * Phi
-        value, Phi_h, phi_h = (
-            np.where(near, a, b) for a, b in ((np.log(h), value), (Phi / h, Phi_h), (phi / h, phi_h))
-        )
-    if far.any():
-        y = np.where(far, -e, 1.0)
-        value = np.where(far, log_phi - 2.0 * np.log(y), value)
-        Phi_h, phi_h = np.where(far, y, Phi_h), np.where(far, y * y, phi_h)
-    return value, Phi_h, phi_h
+    found = np.empty((3, *e.shape))
+    for where, branch in ((near, _near), (~(near | far), _between), (far, _far)):
+        if where.any():
+            found[:, where] = branch(e[where])
+    return found[0], found[1], found[2]
+
+
+def _near(e: Floats) -> tuple[Floats, Floats, Floats]:
+    from scipy.special import ndtr
+
+    phi, Phi = np.exp(-0.5 * e * e - _LOG_SQRT_2PI), ndtr(e)
+    h = phi + e * Phi
+    return np.log(h), Phi / h, phi / h
+
+
+def _between(e: Floats) -> tuple[Floats, Floats, Floats]:
+    from scipy.special import erfcx
+
+    M = _SQRT_HALF_PI * erfcx(-e / 2.0**0.5)
+    inner = 1.0 + e * M
+    return -0.5 * e * e - _LOG_SQRT_2PI + np.log(inner), M / inner, 1.0 / inner
+
+
+def _far(e: Floats) -> tuple[Floats, Floats, Floats]:
+    return -0.5 * e * e - _LOG_SQRT_2PI - 2.0 * np.log(-e), -e, e * e
 
 
 def log_ei(mean: Floats, variance: Floats, best: float) -> Floats:

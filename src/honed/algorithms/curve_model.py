@@ -15,32 +15,52 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.curve_kernels import FLOOR, CurveKernel, Matrices, cross, matrix
+from honed.algorithms.curve_design import Design, pairs
+from honed.algorithms.curve_kernels import FLOOR, Amplitudes, CurveKernel, Fixed, Matrices, cross, matrix
 from honed.algorithms.gp import inverse_factor
-from honed.algorithms.kernels import matern, squared_distances
+from honed.algorithms.kernels import matern, matern_value, squared_distances
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _LEAST_VARIANCE = 1e-12
 _DRAWS_SEED = 14063896
+_SMALL = 64  # a triangle that is inverted in one piece
 
 
 def energy(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats) -> tuple[float, Floats]:
     """Minus the log posterior density of theta but for a constant, and its gradient."""
-    from scipy.linalg.lapack import dpotrf, dpotri
+    return _energy(Fixed.of(kernel, F, rows, u), theta, z)
 
-    before, gradient = kernel.prior.energy(theta)
-    at = Matrices.at(kernel, theta, F, rows, u)
+
+def _energy(fixed: Fixed, theta: Floats, z: Floats) -> tuple[float, Floats]:
+    from scipy.linalg.lapack import dpotrf
+
+    before, gradient = fixed.kernel.prior.energy(theta)
+    at = Matrices.at(fixed, theta)
     L, failed = dpotrf(at.K, lower=1, clean=1)
     if failed:
         return np.inf, gradient
-    K_inv, _ = dpotri(L, lower=1)
-    K_inv = np.tril(K_inv) + np.tril(K_inv, -1).T
+    L_inv = _triangle_inverse(L)
+    K_inv = L_inv.T @ L_inv
     alpha = K_inv @ z
     value = 0.5 * float(z @ alpha) + float(np.log(np.diagonal(L)).sum()) + before
     K_inv -= np.outer(alpha, alpha)
-    return value, gradient + at.pull(0.5 * K_inv)
+    return value, gradient + 0.5 * at.pull(K_inv)
+
+
+def _triangle_inverse(L: Floats) -> Floats:
+    """Of a lower triangle, by its halves: LAPACK's own takes twice as long where it is large."""
+    from scipy.linalg.lapack import dtrtri
+
+    n = len(L)
+    if n <= _SMALL:
+        small: Floats = dtrtri(L, lower=1)[0]
+        return small
+    h, whole = n // 2, np.zeros((n, n))
+    whole[:h, :h], whole[h:, h:] = _triangle_inverse(L[:h, :h]), _triangle_inverse(L[h:, h:])
+    whole[h:, :h] = -(whole[h:, h:] @ (L[h:, :h] @ whole[:h, :h]))
+    return whole
 
 
 def fit(kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start: Floats | None = None) -> Floats:
@@ -53,8 +73,10 @@ def fit(kernel: CurveKernel, F: Floats, rows: Ints, u: Floats, z: Floats, start:
     """
     from scipy.optimize import minimize
 
+    fixed = Fixed.of(kernel, F, rows, u)
+
     def objective(theta: Floats) -> tuple[float, Floats]:
-        return energy(kernel, theta, F, rows, u, z)
+        return _energy(fixed, theta, z)
 
     n_iterations, prior = 25 if start is None else 12, kernel.prior
     begin = prior.start if start is None else start
@@ -71,12 +93,12 @@ def laplace_draws(
 
     The Hessian is that of differences of gradients; no direction is wider than the prior.
     """
-    k, step, prior = len(theta), 1e-3, kernel.prior
+    k, step, prior, fixed = len(theta), 1e-3, kernel.prior, Fixed.of(kernel, F, rows, u)
     H = np.empty((k, k))
     for j in range(k):
         shift = np.zeros(k)
         shift[j] = step
-        up, down = (energy(kernel, theta + s * shift, F, rows, u, z)[1] for s in (1.0, -1.0))
+        up, down = (_energy(fixed, theta + s * shift, z)[1] for s in (1.0, -1.0))
         H[j] = (up - down) / (2.0 * step)
     values, vectors = np.linalg.eigh(prior.sd[:, None] * (0.5 * (H + H.T)) * prior.sd)
     root = prior.sd[:, None] * vectors / np.sqrt(np.maximum(values, 1.0))
@@ -91,18 +113,19 @@ class CurvePosterior:
     """The process that has seen points of curves.
 
     Attributes:
-        theta: hyperparameters.
+        theta, s: hyperparameters, and what they say of variances.
         G: [m, p] scaled features of all trials that points may belong to.
-        rows, u, z: [n] the points.
+        design: the points.
+        z: [n] their values.
         L_inv: [n, n] inverse of the Cholesky factor of K.
         alpha: [n] K^-1 z.
     """
 
     kernel: CurveKernel
     theta: Floats
+    s: Amplitudes
     G: Floats
-    rows: Ints
-    u: Floats
+    design: Design
     z: Floats
     L_inv: Floats
     alpha: Floats
@@ -110,13 +133,14 @@ class CurvePosterior:
     @staticmethod
     def conditioned(kernel: CurveKernel, theta: Floats, F: Floats, rows: Ints, u: Floats, z: Floats) -> CurvePosterior:
         """The process with these hyperparameters after the points."""
-        L_inv = inverse_factor(matrix(kernel, theta, F, rows, u))
-        return CurvePosterior(kernel, theta, kernel.scaled(theta, F), rows, u, z, L_inv, L_inv.T @ (L_inv @ z))
+        L_inv, G = inverse_factor(matrix(kernel, theta, F, rows, u)), kernel.scaled(theta, F)
+        s, alpha = kernel.amplitudes(theta), L_inv.T @ (L_inv @ z)
+        return CurvePosterior(kernel, theta, s, G, Design.of(rows, u), z, L_inv, alpha)
 
     @property
     def noise(self) -> float:
         """The variance of what is observed around the curve."""
-        return self.kernel.amplitudes(self.theta).noise + FLOOR
+        return self.s.noise + FLOOR
 
     @property
     def lengthscales(self) -> Floats:
@@ -138,9 +162,22 @@ class CurvePosterior:
             rows: among the trials known.
             z: None believes the means, which leaves all means as they are and lowers the variances.
         """
-        n, m = len(self.z), len(rows)
-        if not m:
+        if not len(rows):
             return self
+        believed = self._cross(rows, u) @ self.alpha if z is None else z
+        return self.joined(self.design.joined(rows, u), np.concatenate([self.z, believed]))
+
+    def joined(self, design: Design, z: Floats) -> CurvePosterior:
+        """The process that has seen more points, and other values of those that it had seen.
+
+        Args:
+            design: begins with the points seen before; several processes share it.
+            z: of all its points.
+        """
+        n, rows, u = len(self.z), design.rows[len(self.z) :], design.u[len(self.z) :]
+        m = len(rows)
+        if not m:
+            return self.with_values(z)
         k, C = self._cross(rows, u), self._among(rows, u)
         C.flat[:: m + 1] += self.noise
         B = k @ self.L_inv.T  # the new rows of L, left of the new corner
@@ -148,9 +185,7 @@ class CurvePosterior:
         L_inv = np.zeros((n + m, n + m))
         L_inv[:n, :n], L_inv[n:, n:] = self.L_inv, corner
         L_inv[n:, :n] = -corner @ (B @ self.L_inv)
-        values = np.concatenate([self.z, k @ self.alpha if z is None else z])
-        joined = (np.concatenate([self.rows, rows]), np.concatenate([self.u, u]))
-        return CurvePosterior(self.kernel, self.theta, self.G, *joined, values, L_inv, L_inv.T @ (L_inv @ values))
+        return replace(self, design=design, z=z, L_inv=L_inv, alpha=L_inv.T @ (L_inv @ z))
 
     def predict(self, rows: Ints, u: Floats) -> tuple[Floats, Floats]:
         """Mean and variance [q] of curves at times, without noise.
@@ -160,7 +195,7 @@ class CurvePosterior:
         """
         k = self._cross(rows, u)
         V = k @ self.L_inv.T
-        variance = self.kernel.amplitudes(self.theta).total - np.einsum("ij,ij->i", V, V)
+        variance = self.s.total - np.einsum("ij,ij->i", V, V)
         return k @ self.alpha, np.maximum(variance, _LEAST_VARIANCE)
 
     def means(self, rows: Ints, u: Floats) -> Floats:
@@ -175,62 +210,73 @@ class CurvePosterior:
 
     def for_new(self, u: float) -> NewCurves:
         """What predicts new configurations at one time."""
-        s = self.kernel.amplitudes(self.theta)
-        K_t = matern(((self.u - u) / s.time) ** 2)[0]
-        used, place = np.unique(self.rows, return_inverse=True)
-        weights = np.zeros((len(used), len(self.u)))
-        weights[place, np.arange(len(self.u))] = s.a + s.b * K_t
+        s, design = self.s, self.design
+        K_t = s.between(np.array([u]), design.times)[0][design.moment]
+        weights = np.zeros((len(design.used), len(K_t)))
+        weights[design.place, np.arange(len(K_t))] = s.a + s.b * K_t
+        by_trial, common, base = weights @ self.L_inv.T, self.L_inv @ (s.e * K_t), self.L_inv @ self.z
         scales = self.lengthscales[self.kernel.groups]
-        by_trial, common = weights @ self.L_inv.T, self.L_inv @ (s.e * K_t)
-        return NewCurves(scales, self.G[used], by_trial, common, self.L_inv @ self.z, s.total)
+        return NewCurves(
+            scales, self.G[design.used], by_trial @ by_trial.T, by_trial @ common, by_trial @ base,
+            s.total - float(common @ common), float(common @ base),
+        )  # fmt: skip
 
     def _cross(self, rows: Ints, u: Floats) -> Floats:
         """[q, n] with the points."""
-        mine, place = np.unique(rows, return_inverse=True)
-        theirs, column = np.unique(self.rows, return_inverse=True)
-        K_x = matern(squared_distances(self.G[mine], self.G[theirs]))[0][np.ix_(place, column)]
-        return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - self.u, rows[:, None] == self.rows)
+        design, s = self.design, self.s
+        K_x = matern_value(squared_distances(self.G[rows], self.G[design.used]))[:, design.place]
+        K_t = s.between(u, design.times)[:, design.moment]
+        i, j = pairs(rows, design.rows)
+        return cross(s, K_x, K_t, (i, j), u[i] - design.u[j])
 
     def _among(self, rows: Ints, u: Floats) -> Floats:
         """[q, q] among new points, without noise."""
-        K_x = matern(squared_distances(self.G[rows], self.G[rows]))[0]
-        return cross(self.kernel.amplitudes(self.theta), K_x, u[:, None] - u, rows[:, None] == rows)
+        s, K_x = self.s, matern_value(squared_distances(self.G[rows], self.G[rows]))
+        i, j = pairs(rows, rows)
+        return cross(s, K_x, s.between(u, u), (i, j), u[i] - u[j])
 
 
 @dataclass(frozen=True, slots=True)
 class NewCurves:
-    """Predictions of configurations that have no curve yet: V = K_x by_trial + common, of mean V base.
+    """Predictions of configurations that have no curve yet, from their covariances K_x with the k trials that have points.
+
+    With V = K_x B + 1 v', the covariances with the points times L^-T, mean and variance are those of one matrix [k, k]::
+
+        V w = K_x B w + v'w        |V|^2 = K_x BB' K_x' + 2 K_x B v + v'v
 
     Attributes:
         scales: [p] lengthscale of each feature.
         G: [k, p] scaled features of the trials that have points.
-        by_trial, common, base: [k, n], [n], [n].
-        total: the prior variance.
+        inner, cross, base: BB' [k, k], B v [k], B w [k].
+        total: the prior variance, less v'v.
+        offset: v'w.
     """
 
     scales: Floats
     G: Floats
-    by_trial: Floats
-    common: Floats
+    inner: Floats
+    cross: Floats
     base: Floats
     total: float
+    offset: float
 
     def predict(self, F: Floats) -> tuple[Floats, Floats]:
         """Mean and variance [c]."""
-        V = matern(squared_distances(F / self.scales, self.G))[0] @ self.by_trial + self.common
-        variance = self.total - np.einsum("ij,ij->i", V, V)
-        return V @ self.base, np.maximum(variance, _LEAST_VARIANCE)
+        K_x = matern_value(squared_distances(F / self.scales, self.G))
+        half = K_x @ self.inner
+        half += 2.0 * self.cross
+        variance = self.total - np.einsum("ij,ij->i", K_x, half)
+        return K_x @ self.base + self.offset, np.maximum(variance, _LEAST_VARIANCE)
 
     def predict_with_pull(self, F: Floats) -> tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]:
         """As ``predict``, and what turns derivatives by mean and variance into gradients [c, p] by F."""
         G = F / self.scales
         K_x, slopes = matern(squared_distances(G, self.G))
-        V = K_x @ self.by_trial + self.common
-        variance = self.total - np.einsum("ij,ij->i", V, V)
+        half = K_x @ self.inner + self.cross
+        variance = self.total - np.einsum("ij,ij->i", K_x, half + self.cross)
 
         def pull(by_mean: Floats, by_variance: Floats) -> Floats:
-            by_V = by_mean[:, None] * self.base - 2.0 * by_variance[:, None] * V
-            B = (by_V @ self.by_trial.T) * slopes
+            B = (by_mean[:, None] * self.base - 2.0 * by_variance[:, None] * half) * slopes
             return np.asarray(2.0 * (B.sum(axis=1)[:, None] * G - B @ self.G) / self.scales)
 
-        return V @ self.base, np.maximum(variance, _LEAST_VARIANCE), pull
+        return K_x @ self.base + self.offset, np.maximum(variance, _LEAST_VARIANCE), pull

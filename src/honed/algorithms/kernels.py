@@ -126,6 +126,19 @@ def matern(R: Floats) -> tuple[Floats, Floats]:
     return e, slope
 
 
+def matern_value(R: Floats) -> Floats:
+    """The first of what ``matern`` gives."""
+    s = np.sqrt(R)
+    s *= _SQRT5
+    e = np.exp(-s)
+    s += 1.0
+    s *= e
+    e *= R
+    e *= 5.0 / 3.0
+    e += s
+    return e
+
+
 def squared_distances(F: Floats, G: Floats) -> Floats:
     """[n, m] between the rows of two feature matrices."""
     R = F @ G.T

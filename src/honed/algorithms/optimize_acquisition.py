@@ -193,15 +193,8 @@ def _best_neighbour(score: Score, X: Floats, region: Region, j: int) -> Floats:
 
 def untried(points: Floats, tried: Floats) -> Floats:
     """The points that are neither in ``tried`` nor twice, in their order."""
-    known, kept = set(_texts(tried)), list[int]()
-    for i, text in enumerate(_texts(points)):
-        if text not in known:
-            known.add(text)
-            kept.append(i)
-    return points[kept]
-
-
-def _texts(points: Floats) -> list[bytes]:
-    """The bytes of each row, rounded."""
-    whole, width = np.round(points, 9).tobytes(), 8 * points.shape[1]
-    return [whole[i * width : (i + 1) * width] for i in range(len(points))]
+    rounded = np.round(np.concatenate([tried, points]), 9)
+    if not rounded.shape[1]:
+        return points[: 0 if len(tried) else 1]
+    _, firsts = np.unique(rounded.view(np.dtype((np.void, 8 * rounded.shape[1]))), return_index=True)
+    return points[np.sort(firsts[firsts >= len(tried)]) - len(tried)]

@@ -6,9 +6,9 @@
     root/.writing/<boot>.<process>.<token>/                      one that is being made, or removed
     root/.writing/<boot>.<process>.<token>.lock
 
-A checkpoint is made in ``.writing``: files are flushed, the manifest comes last, then one rename shows all of it, and the
-folders above are flushed. It is removed the other way round: one rename hides it. Whoever dies in between leaves something
-in ``.writing`` only, where the next process finds it.
+A checkpoint is made in ``.writing``: the manifest is the last file, then all files and folders are flushed, then one rename
+shows all of it, and the folders above are flushed. It is removed the other way round: one rename hides it. Whoever dies in
+between leaves something in ``.writing`` only, where the next process finds it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from honed.checkpoints import slots
 from honed.checkpoints.base import parse_key
-from honed.checkpoints.manifest import MANIFEST, replace_links, seal, sync_folder, verify, walk
+from honed.checkpoints.manifest import MANIFEST, replace_links, seal, sync_all, verify, walk
 from honed.errors import CheckpointDamaged, CheckpointError, CheckpointExists, CheckpointNotFound, CheckpointNotSaved
 
 _WRITING = ".writing"
@@ -196,8 +196,7 @@ class DirectoryStore:
                     raise self._exists(key) from error
                 raise
         try:
-            for folder in fresh:
-                sync_folder(folder)
+            sync_all((), fresh)
         except OSError:
             place.rename(slot)
             raise

@@ -16,7 +16,8 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ MANIFEST = "honed-manifest.json"
 FORMAT = 1
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """Some file systems do not sync folders: they need not. Some folders above ours may not be opened."""
+
+_AT_ONCE = 16  # threads that wait for the disk
 
 # ------------------------------------------------------------------------------------------------------- writing
 
@@ -45,10 +48,7 @@ def seal(directory: Path, key: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "wb") as file:
         file.write(written(body))
-        file.flush()
-        os.fsync(file.fileno())
-    for folder in [*reversed(folders), "."]:
-        sync_folder(directory / folder)
+    sync_all([*(directory / name for name in names), path], [directory / folder for folder in [*folders, "."]])
 
 
 def written(body: Mapping[str, Any]) -> bytes:
@@ -62,9 +62,8 @@ def _canonical(body: Mapping[str, Any]) -> bytes:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    """Size and digest of a file, which is flushed to the disk meanwhile."""
+    """Size and digest of a file."""
     with path.open("rb") as file:
-        os.fsync(file.fileno())
         return {"bytes": os.fstat(file.fileno()).st_size, "blake2b": _digest(file)}
 
 
@@ -89,6 +88,26 @@ def replace_links(directory: Path) -> None:
             copy.replace(path)
         finally:
             copy.unlink(missing_ok=True)
+
+
+def sync_all(files: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Makes files, and the names in folders, survive a power loss.
+
+    All at once: file systems with a journal commit what waits together, where one after the other each waits for a commit.
+    """
+    todo = [*((_sync_file, path) for path in files), *((sync_folder, path) for path in folders)]
+    try:
+        with ThreadPoolExecutor(min(len(todo), _AT_ONCE), "honed-sync") as pool:
+            for done in [pool.submit(sync, path) for sync, path in todo]:
+                done.result()
+    except RuntimeError:  # no thread can be started: there are too many, or the interpreter is about to end
+        for sync, path in todo:
+            sync(path)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

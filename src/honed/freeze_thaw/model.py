@@ -132,10 +132,11 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
     later = later[later >= begin]
     bases = _based.get(found.key, lambda: _bases(data, kernel, found, base))
     at, u = np.concatenate([base, later]), time_of(steps[later], data.full)
+    design = bases[0][0].design.joined(numbers[later], u)
     warps = curve_warps(y[at], trial_bests(numbers, y))
     features, grown = kernel.features(data.xs), []
     for warp, posteriors in zip(warps, bases, strict=False):
-        more = [p.with_trials(features).append(numbers[later], u).with_values(warp.z) for p in posteriors]
+        more = [p.with_trials(features).joined(design, warp.z) for p in posteriors]
         grown.append(tuple(more))
     return _Grown(y, tuple(warps), tuple(grown))
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from honed.algorithms.warps import LARGEST
 from honed.encode import coordinates
 from honed.history import Floats, History, Ints
-from honed.memo import Memo, digest
+from honed.memo import Facts, Memo, digest
 from honed.records import Resume, State, TrialRecord
 from honed.samplers.base import Stream
 from honed.samplers.combine import FIXED
@@ -23,11 +22,7 @@ from honed.space import Space
 
 T = TypeVar("T")
 
-_MOST_ROWS, _MOST_FACTS = 20_000, 8192
 _MOST_LEADING = 100
-
-_rows: OrderedDict[int, tuple[object, Space, list[float]]] = OrderedDict()
-_facts: OrderedDict[int, tuple[TrialRecord, Sequence[str], _Facts]] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -110,6 +105,10 @@ def seen(history: History, max_steps: int | None) -> Seen:
     Args:
         max_steps: the length of a full training, where it is a setting.
     """
+    return _seen.of(history, max_steps)
+
+
+def _seen_of(history: History, max_steps: int | None) -> Seen:
     xs, found = _coordinates(history)
     numbers, steps, losses = _points(history)
     known = history.max_steps if max_steps is None else max_steps
@@ -124,27 +123,17 @@ def seen(history: History, max_steps: int | None) -> Seen:
     has_failed[done] = columns.is_infeasible | (columns.violations > 0.0)
     has_diverged = ~np.isfinite(columns.losses).all(axis=1) & (columns.states != 2)
     has_failed[done[has_diverged]] = True
-    metrics, paused, running, untils = history.study.metrics, list[int](), list[int](), list[int]()
-    for record in history.unfinished:
-        facts, number = _facts_of(record, metrics), record.number
-        end = full if facts.n_steps is None else facts.n_steps
-        if max_steps is not None and facts.n_steps is not None:
-            end = min(end, max_steps)
-        totals[number] = end
-        if facts.last > at[number]:
-            at[number] = facts.last
-        if facts.is_beyond:
-            has_failed[number] = True
-        if record.state is State.PAUSED and facts.last < end and facts.is_sound:
-            paused.append(number)
-        elif record.state is State.RUNNING and (record.params or not xs.shape[1]):
-            running.append(number)
-            untils.append(end if record.until is None else max(min(record.until, end), facts.last, 1))
+    open_ = _open(history)
+    ends = np.where(open_.own > 0, open_.own if max_steps is None else np.minimum(open_.own, max_steps), full)
+    totals[open_.number], at[open_.number] = ends, np.maximum(at[open_.number], open_.last)
+    has_failed[open_.number[open_.is_beyond]] = True
     has_survived &= ~has_failed
-    under_way = (np.array(paused, np.int64), np.array(running, np.int64), np.array(untils, np.int64))
+    runs = open_.is_running & (open_.has_params | (xs.shape[1] == 0))
+    untils = np.where(open_.until < 0, ends, np.maximum(np.minimum(open_.until, ends), np.maximum(open_.last, 1)))
+    under_way = (open_.number[open_.is_paused & (open_.last < ends) & open_.is_sound], open_.number[runs], untils[runs])
     fixed = _fixed(history, found)
     key = digest(xs, numbers, steps, losses, totals, at, *under_way, has_failed, has_survived, fixed)
-    key += f"/{full}/{history.study.seed}/{len(metrics)}/{found.layout}".encode()
+    key += f"/{full}/{history.study.seed}/{len(history.study.metrics)}/{found.layout}".encode()
     return Seen(
         coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, totals=totals, at=at,
         paused=under_way[0], running=under_way[1], untils=under_way[2], has_failed=has_failed,
@@ -152,39 +141,53 @@ def seen(history: History, max_steps: int | None) -> Seen:
     )  # fmt: skip
 
 
-class _Facts(NamedTuple):
-    """What is read of an unfinished trial.
+class _Open(NamedTuple):
+    """What is read of unfinished trials, as arrays [m].
 
     Attributes:
-        n_steps: the length that it has announced.
+        number: of the trial.
+        own: the length that it has announced, or 0.
         last: the last step that it has reported, 0 before.
+        until: up to where it is granted; -1 to the end.
         is_beyond: whether it breaks a limit.
         is_sound: whether what it reported last is finite, or not known.
+        is_paused, is_running: its state.
+        has_params: whether it has asked for any.
     """
 
-    n_steps: int | None
-    last: int
-    is_beyond: bool
-    is_sound: bool
+    number: Ints
+    own: Ints
+    last: Ints
+    until: Ints
+    is_beyond: npt.NDArray[np.bool_]
+    is_sound: npt.NDArray[np.bool_]
+    is_paused: npt.NDArray[np.bool_]
+    is_running: npt.NDArray[np.bool_]
+    has_params: npt.NDArray[np.bool_]
 
 
-def _facts_of(record: TrialRecord, metrics: Sequence[str]) -> _Facts:
-    """Kept while the same record comes again: of thousands of paused trials few change between two decisions."""
-    known = _facts.get(id(record))
-    if known is not None and known[0] is record and known[1] == metrics:
-        return known[2]
+def _open(history: History) -> _Open:
+    metrics = history.study.metrics
+    rows = _facts.all_of(history.unfinished, metrics)
+    table = np.array(rows, dtype=np.int64).reshape(len(rows), len(_Open._fields)).T
+    return _Open(*table[:4], *(table[4:] > 0))
+
+
+def _facts_of(record: TrialRecord, metrics: Sequence[str]) -> tuple[int, ...]:
+    """One column of ``_Open``."""
     own = record.note.get("n_steps")
     values = record.reports[-1].values if record.reports else {}
-    facts = _Facts(
-        n_steps=own if isinstance(own, int) and own > 0 else None,
-        last=record.last_step or 0,
-        is_beyond=bool(record.attributes) and record.violation > 0.0,
-        is_sound=all(math.isfinite(values.get(metric, 0.0)) for metric in metrics),
+    return (
+        record.number,
+        own if isinstance(own, int) and own > 0 else 0,
+        record.last_step or 0,
+        -1 if record.until is None else record.until,
+        bool(record.attributes) and record.violation > 0.0,
+        all(math.isfinite(values.get(metric, 0.0)) for metric in metrics),
+        record.state is State.PAUSED,
+        record.state is State.RUNNING,
+        bool(record.params),
     )
-    _facts[id(record)] = (record, metrics, facts)
-    while len(_facts) > _MOST_FACTS:
-        _facts.popitem(last=False)
-    return facts
 
 
 def _points(history: History) -> tuple[Ints, Ints, Floats]:
@@ -207,7 +210,9 @@ def _points(history: History) -> tuple[Ints, Ints, Floats]:
     keep = np.isfinite(losses).all(axis=1) & (steps > 0)
     numbers, steps, losses = numbers[keep], steps[keep], losses[keep]
     columns = history.columns
-    is_silent = np.isfinite(columns.losses).all(axis=1) & ~np.isin(columns.numbers, first.numbers)
+    has_reported = np.zeros(len(history), dtype=bool)
+    has_reported[first.numbers] = True
+    is_silent = np.isfinite(columns.losses).all(axis=1) & ~has_reported[columns.numbers]
     if is_silent.any():
         order = np.flatnonzero(is_silent)[np.argsort(columns.numbers[is_silent], kind="stable")]
         last = max(history.max_steps or 1, int(steps.max(initial=1)))
@@ -231,28 +236,26 @@ def _coordinates(history: History) -> tuple[Floats, Coordinates]:
     xs[columns.numbers] = columns.params
     unfinished = history.unfinished
     if unfinished:
-        xs[[record.number for record in unfinished]] = [_row(space, record) for record in unfinished]
+        rows = _rows.all_of((record.params for record in unfinished), space)
+        xs[[record.number for record in unfinished]] = rows
     domains = list(space.domains.items())
-    kept = [j for j, (_, domain) in enumerate(domains) if domain.n_values != 1 and not np.isnan(xs[:, j]).all()]
-    xs = xs[:, kept]
-    asked = xs[~np.isnan(xs).all(axis=1)] if kept else xs
-    is_missing = np.isnan(asked)
-    key = (id(space), tuple(kept), digest(asked) if is_missing.any() else b"")
+    is_missing = np.isnan(xs)
+    is_asked = ~is_missing.all(axis=0)
+    kept = [j for j, (_, domain) in enumerate(domains) if is_asked[j] and domain.n_values != 1]
+    xs, is_missing = xs[:, kept], is_missing[:, kept]
+    has_any = ~is_missing.all(axis=1)
+    asked = xs[has_any] if kept else xs
+    key = (id(space), tuple(kept), digest(asked) if is_missing[has_any].any() else b"")
     known = _columns.get(key, lambda: (space, Coordinates.of(space, dict(domains[j] for j in kept), asked)))
     found = known[1]
     return within(xs, found.layout), found
 
 
-def _row(space: Space, record: TrialRecord) -> list[float]:
-    """The coordinates of a record's params, kept while the same objects come again."""
-    known = _rows.get(id(record.params))
-    if known is not None and known[0] is record.params and known[1] is space:
-        return known[2]
-    row = coordinates(space, record.params)
-    _rows[id(record.params)] = (record.params, space, row)
-    while len(_rows) > _MOST_ROWS:
-        _rows.popitem(last=False)
-    return row
+def _row_of(params: Mapping[str, Any], space: Space) -> list[float]:
+    return coordinates(space, params)
 
 
+_rows = Facts(20_000, _row_of)
+_facts = Facts(8192, _facts_of)  # of thousands of paused trials few change between two decisions
+_seen = Facts(2, _seen_of)  # a decision asks several times
 _columns = Memo(16)  # by the space's identity, which the entry keeps alive

@@ -18,9 +18,9 @@ def adapted(history: History, first: int, full: int) -> int:
     """
     while 2 * first <= full // 4:
         early, late = history.rung(first), history.rung(2 * first)
-        later = dict(zip(late.numbers.tolist(), late.bests.tolist(), strict=True))
-        reached = np.array([later.get(number, np.nan) for number in early.numbers.tolist()])
-        found = early_order(early.bests, reached)
+        later = np.full(len(history), np.nan)
+        later[late.numbers] = late.bests
+        found = early_order(early.bests, later[early.numbers])
         if found.n < _LEAST or not found.rho < _RELIABLE:
             return first
         first *= 2

@@ -117,10 +117,16 @@ class RungIndex:
             if step > last:
                 best = smaller(best, loss)
                 self._latest[number] = (step, best)
-                self._columns.setdefault(step, _Column()).append(number, position, loss, best)
+                self._column(step).append(number, position, loss, best)
             else:
                 self._correct(number, step, loss, position)
         self.n_reports = n
+
+    def _column(self, step: int) -> _Column:
+        column = self._columns.get(step)
+        if column is None:
+            column = self._columns[step] = _Column()
+        return column
 
     def _correct(self, number: int, step: int, loss: float, position: int) -> None:
         """A replaced report, or one before the trial's last step: its bests from there on are found again."""
@@ -131,7 +137,7 @@ class RungIndex:
             if before == loss or (before != before and loss != loss):
                 return
         else:
-            self._columns.setdefault(step, _Column()).append(number, position, loss, loss)
+            self._column(step).append(number, position, loss, loss)
             mine[step] = (self._columns[step], self._columns[step].n - 1)
         best = math.nan
         for s in sorted(mine):

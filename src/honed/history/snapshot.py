@@ -22,8 +22,8 @@ _set = object.__setattr__
 class History:
     """A study at one revision; make the first with ``History.empty`` and go on with ``extend``."""
 
-    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "allowance", "lost",
-                 "max_steps", "n_steps", "revision", "space", "study")  # fmt: skip
+    __slots__ = ("_best", "_book", "_counts", "_n_changes", "_n_finished", "_n_reports", "_open", "_unfinished", "allowance",
+                 "lost", "max_steps", "n_steps", "revision", "space", "study")  # fmt: skip
 
     study: StudyRecord
     revision: int
@@ -39,6 +39,7 @@ class History:
     """Steps that all trials together have reported: each counts its last one, less what its parent had done."""
     _book: _Book
     _open: dict[int, TrialRecord]
+    _unfinished: tuple[TrialRecord, ...] | None
     _counts: dict[State, int]
     _n_finished: int
     _n_reports: int
@@ -56,6 +57,7 @@ class History:
         book, unfinished, counts, best = shared
         _set(self, "_book", book)
         _set(self, "_open", unfinished)
+        _set(self, "_unfinished", None)
         _set(self, "_counts", counts)
         _set(self, "_n_finished", len(book.finished))
         _set(self, "_n_reports", len(book.reports))
@@ -162,7 +164,10 @@ class History:
     @property
     def unfinished(self) -> tuple[TrialRecord, ...]:
         """Waiting, running and paused trials by number."""
-        return tuple(self._open[number] for number in sorted(self._open))
+        if self._unfinished is None:  # asked several times in each decision
+            _set(self, "_unfinished", tuple(self._open[number] for number in sorted(self._open)))
+        assert self._unfinished is not None
+        return self._unfinished
 
     def count(self, *states: State) -> int:
         """How many trials are in these states."""
