@@ -61,6 +61,10 @@ class Studies:
         """Whether it was played on all tasks of the place, so that its mean can stand beside others."""
         return len(self._found.get(method, {})) == self.n_tasks
 
+    def has_tasks_of(self, method: str, other: str) -> bool:
+        """Whether two methods have studies in common on each task of the other."""
+        return len(self.common(method, other)[0]) == len(self._found.get(other, {}))
+
     def common(self, a: str, b: str) -> tuple[Values, Values]:
         """What two methods have on the same tasks with the same seeds, in the same order."""
         mine, theirs = self._found.get(a, {}), self._found.get(b, {})

@@ -144,6 +144,25 @@ def test_target_7_is_against_the_best_of_all_that_were_played_so_long_on_all_tas
         assert rows == {f"{suite}, 50": ("freeze-thaw", "best: DEHB", pytest.approx(0.5), "6 × 2")}
 
 
+def test_the_best_of_others_is_the_closest_on_common_seeds():
+    played = [result("auto", task, seed, [0.1 + 0.3 * seed] * 6) for task in range(6) for seed in range(2)]
+    played += studies("lucky", [0.05] * 6, seeds=1)  # where auto has 0.1
+    played += [result("even", task, seed, [0.11 + 0.3 * seed] * 6) for task in range(6) for seed in range(2)]
+    played += [result("close", task, seed, [0.02 + 0.3 * seed] * 6) for task in range(6) for seed in range(2)]
+    assert rows_at(played, 7) == {"lcbench, 50": ("auto", "best: close", pytest.approx(0.25 / 0.17), "6 × 2")}
+
+
+def test_costs_to_a_level_are_compared_where_both_were_played():
+    played = [result("auto", task, seed, [0.1], to_level=2.0) for task in range(2) for seed in range(2)]
+    played += [result("ASHA", task, seed, [0.1], to_level=8.0) for task in range(6) for seed in range(2)]
+    played += [
+        result("SHA", task, seed, [0.1], to_level=None if task < 2 else 1.0) for task in range(6) for seed in range(2)
+    ]
+    played += studies("DEHB", [0.1], tasks=1, to_level=1.0)
+    assert rows_at(played, 4) == {"lcbench, median cost to level": ("auto", "best: ASHA", 0.25, "2 × 2")}
+    assert rows_at([r for r in played if r.method in ("auto", "SHA")], 4) == {}
+
+
 def test_target_2_goes_on_to_20_where_it_was_played():
     played = studies("auto", [0.1] * 6) + studies("Optuna TPE", [0.5, 0.5, 0.5, 0.5])
     played += studies("Optuna TPE + Hyperband", [0.6, 0.6, 0.6, 0.6, 0.2], seeds=3)
