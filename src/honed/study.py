@@ -33,7 +33,7 @@ from honed.storage.url import describe
 from honed.supervisor.settings import Workers, plan, trial_limits
 from honed.transfer import checked_values, warm_start_text
 from honed.trial import Trial
-from honed.worker import GRACE_SECONDS, POLL_SECONDS, Limits, Objective, OnError, run
+from honed.worker import GRACE_SECONDS, POLL_SECONDS, Ending, Limits, Objective, OnError, run
 
 if TYPE_CHECKING:
     pass
@@ -88,6 +88,7 @@ class Study(Results):
         gpu_hours: float | None = None,
         target: float | None = None,
         patience: int | None = None,
+        until_converged: bool | float = False,
         trial_timeout: float | str | None = None,
         no_report_timeout: float | str | None = None,
         trial_memory: int | str | None = None,
@@ -117,6 +118,8 @@ class Study(Results):
                 of training. A training that has begun may go on.
             target: end when a value at least as good is found.
             patience: end after so many finished trials without a better value.
+            until_converged: end when a better value is hardly to be expected (``explain().advice``), said three times in a row; a
+                number is a difference that does not matter, True counts noise only. Never with fewer than 20 trials.
             trial_timeout: seconds, or "2h", of one training; one that takes longer is killed and has failed.
             no_report_timeout: seconds, or "20m", without a report or a step: then it hangs, and is killed.
             trial_memory: bytes, or "8GB", of a worker process and its children; beyond that it is killed and has failed (oom).
@@ -148,6 +151,7 @@ class Study(Results):
                 timeout=seconds(timeout, "timeout"),
                 target=target,
                 patience=patience,
+                ending=self._ending(until_converged),
             ),
             on_error=on_error,
             batch=batch_size(deterministic),
@@ -359,6 +363,13 @@ class Study(Results):
     def _hear(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    def _ending(self, until_converged: bool | float) -> Ending | None:
+        if until_converged is False:
+            return None
+        from honed.explain.ending import ending  # few ask
+
+        return ending(until_converged, self.record)
 
     def _stored(self, params: Mapping[str, Any], what: str) -> dict[str, Scalar]:
         """Params as they are kept: by the known domains, else as plain scalars."""
