@@ -17,6 +17,7 @@ from honed.domains import Scalar
 from honed.durations import seconds
 from honed.errors import SpaceExhausted
 from honed.events import Event, Listener, Notice
+from honed.forecast import Forecaster
 from honed.history import History
 from honed.outcome import judge
 from honed.pending import merge
@@ -162,6 +163,7 @@ class Study(Results):
         crew = plan(workers, gpus_per_trial, trial_limits(trial_timeout, no_report_timeout, trial_memory))
         with make_display(progress) as display:
             self._listeners = [display] + ([on_event] if on_event is not None else [])
+            self._listeners.append(self._forecaster(search.limits, is_alone=crew is None))
             try:
                 merge(self._flow)
                 history = self.history
@@ -363,6 +365,18 @@ class Study(Results):
     def _hear(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    def _forecaster(self, limits: Limits, *, is_alone: bool) -> Listener:
+        """What says how long a run will take; where other processes do the work, it reads what they have told."""
+        flow = self._flow
+        return Forecaster(
+            (lambda: flow.history) if is_alone else flow.refresh,
+            limits,
+            flow.checkpoints.keys,
+            flow.checkpoint_budget,
+            flow.clock,
+            self._hear,
+        )
 
     def _ending(self, until_converged: bool | float) -> Ending | None:
         if until_converged is False:

@@ -67,7 +67,7 @@ def probability_below(model: CurveEnsemble, rows: Ints, steps: Ints, value: floa
         for posterior in member.posteriors:
             mean, variance = posterior.predict(rows, u)
             mine += ndtr((z - mean) / np.sqrt(variance + posterior.noise)) / len(member.posteriors)
-        found.append(mine)
+        found.append(np.minimum(mine, 1.0 - OWN_SHARE))  # the curve may stay as it is, whatever a member says
     return pooled(np.array(found))
 
 
