@@ -211,14 +211,14 @@ def main(words: Sequence[str] | None = None) -> int:
     if not asked_of:
         print(f"Nothing was played: give --data FOLDER or set {VARIABLE}.", file=sys.stderr)
         return 2
-    said = f"{arguments.seeds} seeds; asked after {', '.join(map(str, COSTS))} full trainings."
-    text = f"{said}\n\n{table(asked_of, has_gain=True)}\n\nChances, all suites:\n\n{reliability(asked_of)}"
+    text = f"{table(asked_of, has_gain=True)}\n\nChances, all suites:\n\n{reliability(asked_of)}"
     if single:
         text += f"\n\nSingle curves:\n\n{table(single, has_gain=False)}"
     print(text)
     if arguments.docs is not None:
         command = f"python benchmarks/calibration.py --seeds {arguments.seeds} --docs"
-        write_between("calibration", text, command, arguments.docs)
+        said = f"Asked after {', '.join(map(str, COSTS))} full trainings; in brackets the mean over tasks and the lowest of them."
+        write_between("calibration", text, command, arguments.docs, said)
     return 0
 
 

@@ -184,11 +184,14 @@ def _cell(mean: float, low: float, high: float, write: Callable[[float], str]) -
     return write(mean) if math.isnan(low) else f"{write(mean)} [{write(low)}, {write(high)}]"
 
 
-def write_between(name: str, text: str, command: str, path: Path) -> None:
+LEGEND = "A * marks an interval without 0; the others are ties; – was not played so long."
+
+
+def write_between(name: str, text: str, command: str, path: Path, legend: str = LEGEND) -> None:
     """Puts the tables between the markers of that name; without markers at the end."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     before = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
-    said = f"Written by `{command}`. A * marks an interval without 0; the others are ties; – was not played so long."
+    said = f"Written by `{command}`. {legend}"
     block = f"{begin}\n\n{said}\n\n{text}\n\n{end}"
     if begin in before and end in before:
         head, rest = before.split(begin, 1)
