@@ -36,7 +36,7 @@ FLOORS = {
         3: "records encode lint backend",
         4: "beliefs history events objectives spread costs trial fixed storage transfer",
         5: "samplers schedulers freeze_thaw importance auto frame pareto failures outcome repeats signals worker torch",
-        6: "ask_tell live tidy confirm pending plots report display explain",
+        6: "ask_tell live tidy confirm pending plots report display explain forecast",
         7: "study results opening outset search supervisor launchers dashboard workflow sweeps integrations compat",
         8: "cli testing child",
         9: "__init__ __main__",  # the doors: honed itself, python -m honed
@@ -68,6 +68,7 @@ NEIGHBOURS = {
     ("worker", "repeats"),
     ("worker", "signals"),
     ("worker", "failures"),
+    ("forecast", "explain"),
     ("report", "confirm"),
     ("report", "explain"),
     ("report", "plots"),

@@ -269,6 +269,11 @@ class AskTell:
             if added is not None:
                 return added.number
 
+    def keep(self, attributes: Mapping[str, Any]) -> None:
+        """Keeps attributes with the study."""
+        self.storage.write(self.study.id, None, 0, Update(attributes=attributes))
+        self.refresh()
+
     def release_all(self) -> None:
         """Gives back every trial that is still held: somebody may run them again; removes checkpoints that none needs."""
         for number in list(self.held):

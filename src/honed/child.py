@@ -152,6 +152,10 @@ class Recycled:
         """What a training amounts to."""
         return self._flow.outcome(number, returned)
 
+    def keep(self, attributes: Mapping[str, Any]) -> None:
+        """Keeps attributes with the study."""
+        self._flow.keep(attributes)
+
     def release_all(self) -> None:
         """Gives back what is held."""
         self._flow.release_all()

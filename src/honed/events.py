@@ -52,13 +52,20 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunForecast:
+    """How long a run is expected to go on; told now and then, when a training has ended."""
+
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     """A worker is done; ``reason`` says why, for example ``"all 100 trials are done"``."""
 
     reason: str
 
 
-Event = RunStarted | TrialStarted | TrialEnded | Notice | RunEnded
+Event = RunStarted | TrialStarted | TrialEnded | Notice | RunForecast | RunEnded
 Listener = Callable[[Event], None]
 
 

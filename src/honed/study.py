@@ -17,6 +17,7 @@ from honed.domains import Scalar
 from honed.durations import seconds
 from honed.errors import SpaceExhausted
 from honed.events import Event, Listener, Notice
+from honed.forecast import Forecaster
 from honed.history import History
 from honed.outcome import judge
 from honed.pending import merge
@@ -33,7 +34,7 @@ from honed.storage.url import describe
 from honed.supervisor.settings import Workers, plan, trial_limits
 from honed.transfer import checked_values, warm_start_text
 from honed.trial import Trial
-from honed.worker import GRACE_SECONDS, POLL_SECONDS, Limits, Objective, OnError, run
+from honed.worker import GRACE_SECONDS, POLL_SECONDS, Ending, Limits, Objective, OnError, run
 
 if TYPE_CHECKING:
     pass
@@ -88,6 +89,7 @@ class Study(Results):
         gpu_hours: float | None = None,
         target: float | None = None,
         patience: int | None = None,
+        until_converged: bool | float = False,
         trial_timeout: float | str | None = None,
         no_report_timeout: float | str | None = None,
         trial_memory: int | str | None = None,
@@ -117,6 +119,8 @@ class Study(Results):
                 of training. A training that has begun may go on.
             target: end when a value at least as good is found.
             patience: end after so many finished trials without a better value.
+            until_converged: end when a better value is hardly to be expected (``explain().advice``), said three times in a row; a
+                number is a difference that does not matter, True counts noise only. Never with fewer than 20 trials.
             trial_timeout: seconds, or "2h", of one training; one that takes longer is killed and has failed.
             no_report_timeout: seconds, or "20m", without a report or a step: then it hangs, and is killed.
             trial_memory: bytes, or "8GB", of a worker process and its children; beyond that it is killed and has failed (oom).
@@ -148,6 +152,7 @@ class Study(Results):
                 timeout=seconds(timeout, "timeout"),
                 target=target,
                 patience=patience,
+                ending=self._ending(until_converged),
             ),
             on_error=on_error,
             batch=batch_size(deterministic),
@@ -158,6 +163,7 @@ class Study(Results):
         crew = plan(workers, gpus_per_trial, trial_limits(trial_timeout, no_report_timeout, trial_memory))
         with make_display(progress) as display:
             self._listeners = [display] + ([on_event] if on_event is not None else [])
+            self._listeners.append(self._forecaster(search.limits, is_alone=crew is None))
             try:
                 merge(self._flow)
                 history = self.history
@@ -359,6 +365,25 @@ class Study(Results):
     def _hear(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    def _forecaster(self, limits: Limits, *, is_alone: bool) -> Listener:
+        """What says how long a run will take; where other processes do the work, it reads what they have told."""
+        flow = self._flow
+        return Forecaster(
+            (lambda: flow.history) if is_alone else flow.refresh,
+            limits,
+            flow.checkpoints.keys,
+            flow.checkpoint_budget,
+            flow.clock,
+            self._hear,
+        )
+
+    def _ending(self, until_converged: bool | float) -> Ending | None:
+        if until_converged is False:
+            return None
+        from honed.explain.ending import ending  # few ask
+
+        return ending(until_converged, self.record)
 
     def _stored(self, params: Mapping[str, Any], what: str) -> dict[str, Scalar]:
         """Params as they are kept: by the known domains, else as plain scalars."""

@@ -15,7 +15,7 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -31,6 +31,8 @@ from honed.trial import Trial
 
 Objective = Callable[[Trial], Any]
 OnError = Literal["smart", "raise", "continue"]
+Ending = Callable[[History], tuple[Mapping[str, Any], str | None]]
+"""Whether a study should end: attributes to keep with it, and why it ends, None where it goes on."""
 
 FAILURES_IN_A_ROW = 3
 INFEASIBLE_IN_A_ROW = 30
@@ -50,6 +52,7 @@ class Limits:
         timeout: seconds of this run; a training is given back at its next step when the time is up.
         target: a value at least as good as this.
         patience: finished trials in a row without a better value.
+        ending: asked before each training.
     """
 
     n_trials: int | None = None
@@ -59,6 +62,7 @@ class Limits:
     timeout: float | None = None
     target: float | None = None
     patience: int | None = None
+    ending: Ending | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("n_trials", 1), ("total_steps", 1), ("gpu_hours", 0), ("timeout", 0), ("patience", 1)):
@@ -105,6 +109,7 @@ class Flow(Protocol):
     def ask(self, allowance: Allowance = UNLIMITED) -> Any: ...
     def tell(self, number: int, final: Update) -> TrialRecord: ...
     def outcome(self, number: int, returned: Any) -> Update: ...
+    def keep(self, attributes: Mapping[str, Any]) -> None: ...
     def release_all(self) -> None: ...
 
 
@@ -192,7 +197,15 @@ class _Loop:
             since = history.n_since_best
             if since >= limits.patience:
                 return f"no better value in {since} trials (patience {limits.patience})"
-        return None
+        return None if limits.ending is None else self.ended(limits.ending)
+
+    def ended(self, ending: Ending) -> str | None:
+        """Why the study should end, in words; what was found is kept for other workers and runs."""
+        attributes, reason = ending(self.flow.history)
+        if attributes:
+            with self.gate:
+                self.flow.keep(attributes)
+        return reason
 
     def run_trial(self, trial: Trial) -> None:
         started = TrialRecord(number=trial.number, state=State.RUNNING, params=trial.params, attempt=trial.attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honed.algorithms.curve_predictions import joint_draws, noise_near, predicted, probability_below
+from honed.algorithms.curve_own import OwnCurves
+from honed.algorithms.curve_predictions import joint_draws, noise_near, pooled, predicted, probability_below
 from honed.algorithms.curve_warps import curve_warps
 from honed.domains import Float, Scalar
+from honed.freeze_thaw.insight import Insight
 from honed.freeze_thaw.model import model_of
 from honed.freeze_thaw.seen import seen
 from honed.samplers.base import Stream
@@ -64,23 +67,56 @@ def _bowl(noise: float) -> CurveTask:
 
 
 def test_nine_of_ten_final_values_lie_in_their_intervals() -> None:
-    inside, n_better, chances = list[bool](), 0, 0.0
+    inside, above, n_better, chances = list[bool](), list[bool](), 0, 0.0
     for task in (power_law(2), power_law(4), _bowl(0.0), _bowl(0.01)):
         for seed in range(3):
             history = simulate(task, Random(), ASHA(), seed=seed, budget_steps=6 * 27).history
-            data = seen(history, None)
-            model = model_of(data)
-            assert model is not None
-            rows = np.flatnonzero((data.at > 0) & (data.at < 27))
-            found = predicted(model, rows, np.full(len(rows), 27))
+            insight = Insight.of(history)
+            assert insight is not None
+            rows = np.flatnonzero((insight.data.at > 0) & (insight.data.at < 27))
+            found = insight.finals(rows)
             true = np.array([task.curve(history[n].params, Stream(seed, n))[-1] for n in rows.tolist()])
             inside += ((true >= found.low) & (true <= found.high)).tolist()
-            best = min(report.values["value"] for record in history for report in record.reports)
-            chances += float(probability_below(model, rows, np.full(len(rows), 27), best).sum())
-            n_better += int((true < best).sum())
+            above += (true > found.high).tolist()
+            chances += float(insight.chances(rows).sum())
+            n_better += int((true < insight.best).sum())
     assert len(inside) >= 200
-    assert 0.75 <= np.mean(inside) <= 0.98
-    assert abs(chances - n_better) < 0.2 * len(inside)
+    assert 0.85 <= np.mean(inside) <= 0.99
+    assert np.mean(above) < 0.1  # the model alone expects too much of what a search has left behind
+    assert abs(chances - n_better) < 0.05 * len(inside)
+
+
+def test_what_a_curve_says_by_itself() -> None:
+    numbers, steps = np.array([0, 0, 0, 0, 2, 2]), np.array([1, 2, 3, 4, 1, 2])
+    y = np.array([1.0, 0.9, 0.85, 0.8, 0.5, 0.7])
+    own = OwnCurves.of(numbers, steps, y, 3)
+    assert own.rate[0] == pytest.approx(0.1 / math.log(2))  # from step 2 to step 4
+    values = own.values(np.array([0, 1, 2]), np.array([16, 16, 16]), 100)
+    assert (values[0] > 0.6).all()  # at that rate it falls by .2 more
+    assert values[0].min() < 0.61
+    assert 0.8 < values[0].max() < 0.83
+    assert np.isnan(values[1]).all()
+    assert values[2].min() < 0.7 < 1.0 < values[2].max()
+    assert own.ceilings(np.array([0, 2])).tolist() == pytest.approx([1.0 + 0.3, 0.7 + 0.2])
+
+
+def test_a_trial_without_a_value_is_predicted_by_the_model_alone() -> None:
+    places = np.random.default_rng(1).random(12)
+    history = history_of(*(Curve(x, falling((x - 0.4) ** 2, 3 + n % 4)) for n, x in enumerate(places.tolist())))
+    model = model_of(seen(history, None))
+    assert model is not None
+    nothing = OwnCurves.of(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 12)
+    rows, steps = np.arange(12), np.full(12, 27)
+    alone, without = predicted(model, rows, steps), predicted(model, rows, steps, nothing)
+    assert np.allclose(alone.low, without.low)
+    assert np.allclose(alone.high, without.high)
+
+
+def test_members_are_pooled_by_their_odds() -> None:
+    assert pooled(np.array([[0.5], [0.5]]))[0] == pytest.approx(0.5)
+    assert pooled(np.array([[0.2], [0.8]]))[0] == pytest.approx(0.5)
+    assert pooled(np.array([[0.0], [0.0]]))[0] == 0.0
+    assert pooled(np.array([[0.0], [0.9]]), 0.01)[0] == pytest.approx(1 / (1 + math.sqrt(99 / 9)))
 
 
 def test_probabilities_and_draws_agree_with_the_quantiles() -> None:
@@ -96,8 +132,8 @@ def test_probabilities_and_draws_agree_with_the_quantiles() -> None:
         at = float(probability_below(model, rows[i : i + 1], steps[:1], float(found.median[i]))[0])
         assert at == pytest.approx(0.5, abs=0.05)
     new = np.array([[0.4, 0.5], [0.9, 0.5]])
-    values = joint_draws(model, rows, new, np.full(6, 27), 500, np.random.default_rng(0))
-    assert values.shape == (500, 6)
+    values = np.concatenate(joint_draws(model, rows, new, np.full(6, 27), 500, np.random.default_rng(0)))
+    assert values.shape == (500 * len(model.members), 6)
     drawn = np.median(values, axis=0)[:4]
     assert (np.abs(drawn - found.median) < 0.35 * (found.high - found.low)).all()
     assert 0.0 < noise_near(model, float(min(falling(0.0, 6)))) < 0.2

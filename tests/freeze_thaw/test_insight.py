@@ -72,6 +72,16 @@ def test_what_the_user_tolerates_counts_for_nothing() -> None:
     assert found.gain().margin < 0.5
 
 
+def test_no_gain_is_larger_than_what_lies_between_the_best_trials() -> None:
+    """One diverging trial makes the unit of the warps huge."""
+    curves = [Curve(x, falling((x - 0.4) ** 2, 27 if n < 4 else 5)) for n, x in enumerate(PLACES)]
+    huge = [Curve(0.01 * n, [1e12] * 5) for n in range(1, 5)]
+    found = insight(history_of(*curves, *huge))
+    assert found.gain().gain < 0.2
+    assert found.gain().margin < 0.2
+    assert found.finals(np.arange(len(PLACES))).high.max() < 3.0
+
+
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_too_few_curves_say_nothing(n: int) -> None:
     assert Insight.of(history_of(*bowl()[:n])) is None

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from honed.algorithms.curve_ensemble import CurveEnsemble, Member
+from honed.algorithms.curve_ensemble import CurveEnsemble
 from honed.algorithms.curve_kernels import time_of
 from honed.algorithms.curve_model import CurvePosterior
+from honed.algorithms.curve_own import OwnCurves
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,7 +26,11 @@ Ints = npt.NDArray[np.int64]
 INTERVAL = (0.05, 0.95)
 """The quantiles between which nine of ten values are expected."""
 
+OWN_SHARE = 0.12
+"""How much of a prediction is what a curve says by itself."""
+
 _PIECES = 60
+_LEAST = 1e-12  # probability
 _AT_ONCE = 400  # predictions: their pieces are sorted together
 
 
@@ -38,9 +43,15 @@ class Predicted:
     high: Floats
 
 
-def predicted(model: CurveEnsemble, rows: Ints, steps: Ints) -> Predicted:
-    """The values of trials at steps, as they would be reported; smaller is better."""
-    parts = [_quantiles(model, rows[i : i + _AT_ONCE], steps[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)]
+def predicted(model: CurveEnsemble, rows: Ints, steps: Ints, own: OwnCurves | None = None) -> Predicted:
+    """The values of trials at steps, as they would be reported; smaller is better.
+
+    Args:
+        own: what the curves say by themselves; None leaves it all to the model.
+    """
+    parts = [
+        _quantiles(model, rows[i : i + _AT_ONCE], steps[i : i + _AT_ONCE], own) for i in range(0, len(rows), _AT_ONCE)
+    ]
     found = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
     return Predicted(*found)
 
@@ -49,13 +60,26 @@ def probability_below(model: CurveEnsemble, rows: Ints, steps: Ints, value: floa
     """[q] how likely a trial reports less than ``value`` at a step."""
     from scipy.special import ndtr
 
-    u, found = time_of(steps, model.full), np.zeros(len(rows))
+    u, found = time_of(steps, model.full), []
     for member in model.members:
         z = float(member.warp.apply(np.array([value]))[0])
+        mine = np.zeros(len(rows))
         for posterior in member.posteriors:
             mean, variance = posterior.predict(rows, u)
-            found += ndtr((z - mean) / np.sqrt(variance + posterior.noise)) / _n_parts(model, member)
-    return found
+            mine += ndtr((z - mean) / np.sqrt(variance + posterior.noise)) / len(member.posteriors)
+        found.append(np.minimum(mine, 1.0 - OWN_SHARE))  # the curve may stay as it is, whatever a member says
+    return pooled(np.array(found))
+
+
+def pooled(probabilities: Floats, least: float = _LEAST) -> Floats:
+    """[q] of members [m, q]: the mean of their log odds; what all of them exclude stays excluded.
+
+    Args:
+        least: what a member that excludes something is taken to mean.
+    """
+    p = np.clip(probabilities, least, 1.0 - least)
+    found = 1.0 / (1.0 + np.exp(-(np.log(p) - np.log1p(-p)).mean(axis=0)))
+    return np.where((probabilities == 0.0).all(axis=0), 0.0, found)
 
 
 def noise_near(model: CurveEnsemble, value: float) -> float:
@@ -71,24 +95,25 @@ def noise_near(model: CurveEnsemble, value: float) -> float:
 
 def joint_draws(
     model: CurveEnsemble, rows: Ints, X: Floats, steps: Ints, n_draws: int, draw: np.random.Generator
-) -> Floats:
-    """Values [n_draws, q + c] without noise from the joint posterior of trials and of configurations yet to begin.
+) -> list[Floats]:
+    """Of each member values [n_draws, q + c] without noise: the joint posterior of trials and configurations yet to begin.
 
     Args:
         X: [c, d] configurations.
         steps: [q + c] where trials and configurations are judged.
     """
-    parts = [(member, posterior) for member in model.members for posterior in member.posteriors]
-    shares = _shares(model, n_draws)
     features, u = model.kernel.features(X), time_of(steps, model.full)
     found = []
-    for (member, posterior), n in zip(parts, shares, strict=True):
-        wider, m = _with_new(posterior, features)
-        mean, covariance = wider.predict_joint(np.concatenate([rows, np.arange(m, m + len(X))]), u)
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        found.append(member.warp.invert(mean + draw.standard_normal((n, len(mean))) @ root.T))
-    return np.concatenate(found)
+    for member in model.members:
+        values = []
+        for posterior, n in zip(member.posteriors, _shares(n_draws, len(member.posteriors)), strict=True):
+            wider, m = _with_new(posterior, features)
+            mean, covariance = wider.predict_joint(np.concatenate([rows, np.arange(m, m + len(X))]), u)
+            eigenvalues, vectors = np.linalg.eigh(covariance)
+            root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+            values.append(member.warp.invert(mean + draw.standard_normal((n, len(mean))) @ root.T))
+        found.append(np.concatenate(values))
+    return found
 
 
 def _with_new(posterior: CurvePosterior, features: Floats) -> tuple[CurvePosterior, int]:
@@ -97,37 +122,45 @@ def _with_new(posterior: CurvePosterior, features: Floats) -> tuple[CurvePosteri
     return replace(posterior, G=np.concatenate([posterior.G, scaled])), len(posterior.G)
 
 
-def _n_parts(model: CurveEnsemble, member: Member) -> int:
-    """One over the weight of each part of a member."""
-    return len(model.members) * len(member.posteriors)
-
-
-def _shares(model: CurveEnsemble, n: int) -> Sequence[int]:
+def _shares(n: int, parts: int) -> Sequence[int]:
     """How many of n draws each part makes: in all n, as even as can be."""
-    weights = [1.0 / _n_parts(model, member) for member in model.members for _ in member.posteriors]
-    ends = np.round(np.cumsum(weights) * n).astype(np.int64)
-    shares: list[int] = np.diff(ends, prepend=0).tolist()
+    shares: list[int] = np.diff(np.round(np.linspace(0, n, parts + 1)).astype(np.int64)).tolist()
     return shares
 
 
-def _quantiles(model: CurveEnsemble, rows: Ints, steps: Ints) -> Floats:
+def _quantiles(model: CurveEnsemble, rows: Ints, steps: Ints, own: OwnCurves | None) -> Floats:
     """[3, q]: median, low and high."""
+    values, weight = _pieces(model, rows, steps)
+    weights = np.tile(weight, (len(rows), 1))
+    if own is not None:
+        alone = own.values(rows, steps, _PIECES)
+        is_known = ~np.isnan(alone[:, 0])
+        share = np.where(is_known, OWN_SHARE, 0.0)[:, None]
+        values = np.where(is_known[:, None], np.minimum(values, own.ceilings(rows)[:, None]), values)
+        values = np.concatenate([values, np.where(is_known[:, None], alone, 0.0)], axis=1)
+        weights = np.concatenate([(1.0 - share) * weights, np.repeat(share / _PIECES, _PIECES, axis=1)], axis=1)
+    order = np.argsort(values, axis=1, kind="stable")
+    weights = np.take_along_axis(weights, order, axis=1)
+    middles = np.cumsum(weights, axis=1) - 0.5 * weights
+    values = np.take_along_axis(values, order, axis=1)
+    return np.array([_at(middles, values, q) for q in (0.5, *INTERVAL)])
+
+
+def _pieces(model: CurveEnsemble, rows: Ints, steps: Ints) -> tuple[Floats, Floats]:
+    """Values [q, k] of the model's pieces, and their weights [k]."""
     from scipy.special import ndtri
 
     u = time_of(steps, model.full)
     normal = ndtri((np.arange(_PIECES) + 0.5) / _PIECES)
     pieces, weights = [], []
     for member in model.members:
+        n_parts = len(model.members) * len(member.posteriors)
         for posterior in member.posteriors:
             mean, variance = posterior.predict(rows, u)
             sd = np.sqrt(variance + posterior.noise)
             pieces.append(member.warp.invert(mean[:, None] + sd[:, None] * normal))
-            weights.append(np.full(_PIECES, 1.0 / (_n_parts(model, member) * _PIECES)))
-    values, weight = np.concatenate(pieces, axis=1), np.concatenate(weights)
-    order = np.argsort(values, axis=1, kind="stable")
-    middles = np.cumsum(weight[order], axis=1) - 0.5 * weight[order]
-    values = np.take_along_axis(values, order, axis=1)
-    return np.array([_at(middles, values, q) for q in (0.5, *INTERVAL)])
+            weights.append(np.full(_PIECES, 1.0 / (n_parts * _PIECES)))
+    return np.concatenate(pieces, axis=1), np.concatenate(weights)
 
 
 def _at(middles: Floats, values: Floats, q: float) -> Floats:

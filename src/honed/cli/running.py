@@ -60,6 +60,9 @@ EXIT_STORAGE = 3
               help="For the states of paused trainings; shared by all machines that join.")  # fmt: skip
 @click.option("--target", "goal", type=float, help="End when a value at least as good is found.")
 @click.option("--patience", type=click.IntRange(min=1), help="End after so many trials without a better value.")
+@click.option("--until-converged", is_flag=True, help="End when a better value is hardly to be expected.")
+@click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), metavar="DIFFERENCE",
+              help="With --until-converged: a difference that does not matter.")  # fmt: skip
 @click.option("--on-error", type=click.Choice(["smart", "raise", "continue"]), default="smart", show_default=True)
 @click.option("--durability", type=click.Choice(["full", "fast"]), default="full", show_default=True,
               help="full: told results survive power loss.")  # fmt: skip
@@ -83,6 +86,9 @@ def run(target: str, as_json: bool, **options: Any) -> None:
         seconds(times["grace"], "grace")
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if options["tolerance"] is not None and not options["until_converged"]:
+        raise click.UsageError("--tolerance is for --until-converged")
+    converged = options["until_converged"] and (options["tolerance"] or True)
     reasons: list[str] = []
 
     def listen(event: Event) -> None:
@@ -120,6 +126,7 @@ def run(target: str, as_json: bool, **options: Any) -> None:
             grace=times["grace"] or 0.0,
             target=options["goal"],
             patience=options["patience"],
+            until_converged=converged,
             on_error=options["on_error"],
             progress=options["progress"],
             report=not as_json,

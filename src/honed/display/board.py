@@ -22,7 +22,7 @@ from statistics import median
 
 from honed.clock import Clock
 from honed.display.lines import best_text
-from honed.events import Event, RunStarted, TrialEnded, TrialStarted
+from honed.events import Event, RunForecast, RunStarted, TrialEnded, TrialStarted
 from honed.progress import Position, bar_width, progress_line, progress_lines
 from honed.records import State, TrialRecord
 
@@ -56,6 +56,7 @@ class Board:
         self._spent: dict[int, float] = {}  # seconds of trials that are paused
         self._durations: deque[float] = deque(maxlen=MOST_DURATIONS)
         self._median: float | None = None
+        self._end_at: float | None = None  # as it was foretold last
 
     def hear(self, event: Event) -> None:
         """Takes note."""
@@ -63,10 +64,12 @@ class Board:
             case RunStarted():
                 self._name, self._began = event.study.name, self._clock.monotonic()
                 self._n_counted, self._n_trials = event.n_counted, event.n_trials
-                self._running, self._best = {}, None
+                self._running, self._best, self._end_at = {}, None, None
             case TrialStarted():
                 training = Training(event.trial, event.position, self._clock.monotonic())
                 self._running = self._running | {event.trial.number: training}
+            case RunForecast():
+                self._end_at = self._clock.monotonic() + event.seconds_left
             case TrialEnded():
                 self._n_counted, self._n_trials = event.n_counted, event.n_trials
                 self._best = event.best
@@ -113,7 +116,9 @@ class Board:
         return ", ".join(parts)
 
     def _seconds_left(self, now: float, running: list[Training]) -> float | None:
-        """What is not begun, at the median duration and shared by those that run, plus the rest of the running ones."""
+        """As foretold; else what is not begun, at the median duration and shared by those that run, and the rest of these."""
+        if self._end_at is not None and running:
+            return max(self._end_at - now, 0.0)
         if self._n_trials is None or self._median is None:
             return None
         rest = [max(self._median - (now - training.since), 0.0) for training in running]

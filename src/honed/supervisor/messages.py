@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from honed.events import Event, Notice, RunEnded, RunStarted, TrialEnded, TrialStarted
+from honed.events import Event, Notice, RunEnded, RunForecast, RunStarted, TrialEnded, TrialStarted
 from honed.progress import Position
 from honed.storage import wire
 from honed.storage.rules import to_json
@@ -33,7 +33,7 @@ def decode(sent: bytes) -> Message:
 
 
 def event_message(event: Event) -> Message | None:
-    """The message for an event; the start of a run needs none."""
+    """The message for an event; the start of a run, and what is expected of it, need none."""
     match event:
         case TrialStarted():
             return {"kind": "started", "trial": wire.trial_to_json(event.trial), "position": asdict(event.position)}
@@ -45,7 +45,7 @@ def event_message(event: Event) -> Message | None:
             return {"kind": "notice", "level": event.level, "text": event.text}
         case RunEnded():
             return {"kind": "run ended", "reason": event.reason}
-        case RunStarted():
+        case RunStarted() | RunForecast():
             return None
 
 
