@@ -129,7 +129,7 @@ class CurveKernel:
     def amplitudes(self, theta: Floats) -> Amplitudes:
         """The hyperparameters that are no lengthscales of coordinates."""
         others = theta[len(self.layout.n_choices) :]
-        return Amplitudes(*np.exp(others[:-1]).tolist(), bend=float(others[-1]))
+        return Amplitudes(*[*np.exp(others[:-1]).tolist(), float(others[-1])])
 
     @property
     def _lifted(self) -> list[int]:

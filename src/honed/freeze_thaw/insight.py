@@ -178,7 +178,7 @@ def _with_last_values(model: CurveEnsemble, data: Seen) -> CurveEnsemble:
     lasts = data.last_values()
     rows = np.flatnonzero(np.isfinite(lasts))
     known = model.members[0].posteriors[0]
-    used = set(zip(known.rows.tolist(), known.u.tolist(), strict=True))
+    used = set(zip(known.design.rows.tolist(), known.design.u.tolist(), strict=True))
     u = time_of(data.at[rows], model.full)
     is_new = np.array([pair not in used for pair in zip(rows.tolist(), u.tolist(), strict=True)], dtype=bool)
     rows, u = rows[is_new], u[is_new]
