@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.algorithms.curve_ensemble import CurveEnsemble, Member
-from honed.algorithms.curve_kernels import time_of
 from honed.algorithms.curve_model import CurvePosterior
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +48,7 @@ def probability_below(model: CurveEnsemble, rows: Ints, steps: Ints, value: floa
     """[q] how likely a trial reports less than ``value`` at a step."""
     from scipy.special import ndtr
 
-    u, found = time_of(steps, model.full), np.zeros(len(rows))
+    u, found = model.times.of(rows, steps), np.zeros(len(rows))
     for member in model.members:
         z = float(member.warp.apply(np.array([value]))[0])
         for posterior in member.posteriors:
@@ -80,7 +79,8 @@ def joint_draws(
     """
     parts = [(member, posterior) for member in model.members for posterior in member.posteriors]
     shares = _shares(model, n_draws)
-    features, u = model.kernel.features(X), time_of(steps, model.full)
+    features, q = model.kernel.features(X), len(rows)
+    u = np.concatenate([model.times.of(rows, steps[:q]), model.times.of_new(steps[q:])])
     found = []
     for (member, posterior), n in zip(parts, shares, strict=True):
         wider, m = _with_new(posterior, features)
@@ -114,7 +114,7 @@ def _quantiles(model: CurveEnsemble, rows: Ints, steps: Ints) -> Floats:
     """[3, q]: median, low and high."""
     from scipy.special import ndtri
 
-    u = time_of(steps, model.full)
+    u = model.times.of(rows, steps)
     normal = ndtri((np.arange(_PIECES) + 0.5) / _PIECES)
     pieces, weights = [], []
     for member in model.members:

@@ -14,6 +14,7 @@ from honed.algorithms.curve_ensemble import CurveEnsemble
 from honed.algorithms.curve_predictions import Predicted, joint_draws, noise_near, predicted, probability_below
 from honed.freeze_thaw.candidates import Everywhere
 from honed.freeze_thaw.model import model_of
+from honed.freeze_thaw.new import scores_of_new
 from honed.freeze_thaw.seen import Seen, seen
 from honed.history import Floats, History, Ints
 from honed.samplers.base import Stream
@@ -105,18 +106,18 @@ class Insight:
         draw = Stream(data.seed, len(data.xs)).generator("gain")
         paused, new = self.ranked()[:_MOST_PAUSED], self._new(draw)
         margin = max(tolerance, noise_near(model, self.best))
-        steps = np.concatenate([data.totals[paused], np.full(len(new), data.full)])
+        steps = np.concatenate([data.totals[paused], data.lengths_at(new)])
         if not len(steps):
-            return Gain(data.full, 0.0, 0.0, margin)
-        scores = np.concatenate([model.log_ei(paused, data.totals[paused]), model.for_new(data.full).full(new)])
-        costs = np.concatenate([data.totals[paused] - data.at[paused], np.full(len(new), data.full)])
-        chosen = _affordable(scores, costs, data.full)
+            return Gain(data.usual, 0.0, 0.0, margin)
+        scores = np.concatenate([model.log_ei(paused, data.totals[paused]), scores_of_new(data, model).full(new)])
+        costs = np.concatenate([data.totals[paused] - data.at[paused], data.lengths_at(new)])
+        chosen = _affordable(scores, costs, data.usual)
         n_paused = int((chosen < len(paused)).sum())
         chosen.sort()
         kept = (paused[chosen[:n_paused]], new[chosen[n_paused:] - len(paused)], steps[chosen])
         values = np.maximum(joint_draws(model, *kept, _N_DRAWS, draw).min(axis=1), self.floor)
         better = self._without_luck() - values
-        return Gain(data.full, float((better > margin).mean()), float(np.maximum(better, 0.0).mean()), margin)
+        return Gain(data.usual, float((better > margin).mean()), float(np.maximum(better, 0.0).mean()), margin)
 
     def _without_luck(self) -> float:
         """The best value so far, or what the model believes of it where noise made it look better than it is."""
@@ -133,7 +134,7 @@ class Insight:
         points = Everywhere().points(self.data, self.model, draw)
         if not len(points):
             return points
-        return points[np.argsort(-self.model.for_new(self.data.full).quick(points), kind="stable")[:_N_NEW]]
+        return points[np.argsort(-scores_of_new(self.data, self.model).quick(points), kind="stable")[:_N_NEW]]
 
 
 def _floor(y: Floats, sign: float) -> float:

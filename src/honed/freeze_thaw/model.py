@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from honed.algorithms.curve_ensemble import CurveEnsemble, Member
-from honed.algorithms.curve_kernels import CurveKernel, time_of
+from honed.algorithms.curve_kernels import CurveKernel
 from honed.algorithms.curve_model import CurvePosterior, fit, laplace_draws
 from honed.algorithms.curve_points import thinned, trial_bests
 from honed.algorithms.curve_warps import CurveWarp, curve_warps
@@ -65,6 +65,8 @@ def _refit(data: Seen, turn: int) -> Learned:
     trials = np.unique(data.numbers[:n])
     key = digest(data.xs[trials], data.numbers[:n], data.steps[:n], data.losses[:n])
     key += f"/{data.full}/{data.seed}/{data.coordinates.layout}".encode()
+    if data.times.is_stretched:
+        key += digest(data.totals[trials], data.times.schedule[trials], data.times.progress)
     return _learned.get(key, lambda: _learn(data, n, turn, key))
 
 
@@ -77,7 +79,7 @@ def _learn(data: Seen, n: int, turn: int, key: bytes) -> Learned:
     if len(trials) < _LEAST_TRIALS or not warps:
         return Learned((), key)
     kernel = CurveKernel(data.coordinates.layout)
-    features, u = kernel.features(data.xs[trials]), time_of(data.steps[at], data.full)
+    features, u = kernel.features(data.xs[trials]), data.times.of(data.numbers[at], data.steps[at])
     thetas = []
     for i, warp in enumerate(warps):
         start = before.thetas[i][0] if before is not None and before.thetas else None
@@ -99,14 +101,14 @@ def model_of(data: Seen) -> CurveEnsemble | None:
     best = np.array([_best(data, grown.y)])
     parts = zip(grown.posteriors, grown.warps, strict=False)
     rows = data.leading()
-    u = time_of(np.maximum(data.at[rows], 1), data.full)
+    u = data.times.of(rows, np.maximum(data.at[rows], 1))
     members = tuple(
         Member(posteriors, _beside_noise(posteriors[0], float(warp.apply(best)[0]), rows, u), warp)
         for posteriors, warp in parts
     )
     if not members:
         return None
-    ensemble = CurveEnsemble(CurveKernel(data.coordinates.layout), members, data.full)
+    ensemble = CurveEnsemble(CurveKernel(data.coordinates.layout), members, data.times)
     return replace(ensemble, survival=survival_of(data, ensemble.lengthscales))
 
 
@@ -131,7 +133,7 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
     later = thinned(numbers, steps, y)
     later = later[later >= begin]
     bases = _based.get(found.key, lambda: _bases(data, kernel, found, base))
-    at, u = np.concatenate([base, later]), time_of(steps[later], data.full)
+    at, u = np.concatenate([base, later]), data.times.of(numbers[later], steps[later])
     warps = curve_warps(y[at], trial_bests(numbers, y))
     features, grown = kernel.features(data.xs), []
     for warp, posteriors in zip(warps, bases, strict=False):
@@ -141,7 +143,7 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
 
 
 def _bases(data: Seen, kernel: CurveKernel, found: Learned, base: Ints) -> list[list[CurvePosterior]]:
-    rows, u = data.numbers[base], time_of(data.steps[base], data.full)
+    rows, u = data.numbers[base], data.times.of(data.numbers[base], data.steps[base])
     features, nothing = kernel.features(data.xs), np.zeros(len(base))
     return [
         [CurvePosterior.conditioned(kernel, theta, features, rows, u, nothing) for theta in thetas]

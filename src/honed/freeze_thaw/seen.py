@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from honed.algorithms.curve_times import CurveTimes
+from honed.algorithms.kernels import Layout
 from honed.algorithms.warps import LARGEST
+from honed.domains import Float
 from honed.encode import coordinates
+from honed.freeze_thaw.lengths import Announced, Lengths, announced_by, lengths
 from honed.history import Floats, History, Ints
 from honed.memo import Memo, digest
 from honed.records import Resume, State, TrialRecord
@@ -25,6 +29,7 @@ T = TypeVar("T")
 
 _MOST_ROWS, _MOST_FACTS = 20_000, 8192
 _MOST_LEADING = 100
+_LENGTH = "(length)"  # the column with the logarithm of a training's length
 
 _rows: OrderedDict[int, tuple[object, Space, list[float]]] = OrderedDict()
 _facts: OrderedDict[int, tuple[TrialRecord, Sequence[str], _Facts]] = OrderedDict()
@@ -38,10 +43,13 @@ class Seen:
         coordinates: the columns of ``xs``.
         xs: [N, d] configurations.
         numbers, steps, losses: [n], [n], [n, objectives] finite values only.
-        full: the length T of a full training.
-        totals: [N] the length of each trial's own training.
+        full: the length T of a full training, the longest.
+        times: when in its training each point of a curve is.
+        length: the column that is the length of a training; None where no parameter is.
         at: [N] the last step that each trial has reported, 0 before.
         paused: numbers of trials that may go on.
+        has_full: whether a trial is COMPLETE, at the length that trainings have by now.
+        over: numbers of paused trials that have all steps which a training has by now: it was made shorter.
         running: numbers of trials under way whose configuration is known.
         untils: [running] up to where.
         has_failed: [N] whether the configuration was to blame for a failure, or breaks a limit.
@@ -56,9 +64,12 @@ class Seen:
     steps: Ints
     losses: Floats
     full: int
-    totals: Ints
+    times: CurveTimes
+    length: int | None
     at: Ints
     paused: Ints
+    has_full: bool
+    over: Ints
     running: Ints
     untils: Ints
     has_failed: npt.NDArray[np.bool_]
@@ -66,6 +77,29 @@ class Seen:
     fixed: Floats
     seed: int
     key: bytes
+
+    @property
+    def totals(self) -> Ints:
+        """[N] the length of each trial's own training."""
+        return self.times.totals
+
+    @property
+    def usual(self) -> int:
+        """The length that a training yet to begin is expected to have."""
+        return self.times.usual
+
+    @property
+    def own_columns(self) -> int:
+        """How many columns are parameters; the length of a training may stand behind them."""
+        return len(self.coordinates.domains) - (_LENGTH in self.coordinates.domains)
+
+    def lengths_at(self, xs: Floats) -> Ints:
+        """[c] the lengths that new configurations [c, d] would have."""
+        if self.length is None:
+            return np.full(len(xs), self.usual)
+        name = list(self.coordinates.domains)[self.length]
+        values = [self.coordinates.params(x, [name]).get(name, self.usual) for x in xs]
+        return np.clip(np.array(values, dtype=np.int64), 1, None)
 
     def values(self, n: int, turn: int) -> Floats:
         """[n] the first values, one number each; of several objectives in a random direction (ParEGO, Knowles 2006).
@@ -82,8 +116,12 @@ class Seen:
         return np.asarray((weights * scaled).max(axis=1) + 0.05 * (weights * scaled).sum(axis=1))
 
     def granted(self, number: int, until: int) -> Resume:
-        """Going on with a trial, up to a step or its end."""
-        return Resume(number=number, until=None if until >= self.totals[number] else until)
+        """Going on with a trial, up to a step or its end.
+
+        Where trainings differ in length, one that is not the longest gets a number: it may turn out to be longer by now.
+        """
+        end = int(self.totals[number])
+        return Resume(number=number, until=None if until >= end == self.full else min(until, end))
 
     def leading(self) -> Ints:
         """Numbers of the trials [100] with the best last values, without those that failed where others have values."""
@@ -114,8 +152,10 @@ def seen(history: History, max_steps: int | None) -> Seen:
     numbers, steps, losses = _points(history)
     known = history.max_steps if max_steps is None else max_steps
     full = max(known or 0, int(steps.max(initial=1)))
-    n = len(history)
-    totals, at = np.full(n, full, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    n, metrics, unfinished = len(history), history.study.metrics, history.unfinished
+    facts = [_facts_of(record, metrics) for record in unfinished]
+    own = lengths(history, {r.number: f.said for r, f in zip(unfinished, facts, strict=True)}, full, max_steps)
+    at = np.zeros(n, dtype=np.int64)
     np.maximum.at(at, numbers, steps)
     has_failed, has_survived = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     has_survived[numbers] = True
@@ -124,31 +164,30 @@ def seen(history: History, max_steps: int | None) -> Seen:
     has_failed[done] = columns.is_infeasible | (columns.violations > 0.0)
     has_diverged = ~np.isfinite(columns.losses).all(axis=1) & (columns.states != 2)
     has_failed[done[has_diverged]] = True
-    metrics, paused, running, untils = history.study.metrics, list[int](), list[int](), list[int]()
-    for record in history.unfinished:
-        facts, number = _facts_of(record, metrics), record.number
-        end = full if facts.n_steps is None else facts.n_steps
-        if max_steps is not None and facts.n_steps is not None:
-            end = min(end, max_steps)
-        totals[number] = end
-        if facts.last > at[number]:
-            at[number] = facts.last
-        if facts.is_beyond:
+    paused, over, running, untils = list[int](), list[int](), list[int](), list[int]()
+    for record, fact in zip(unfinished, facts, strict=True):
+        number, end = record.number, int(own.times.totals[record.number])
+        at[number] = max(fact.last, at[number])
+        if fact.is_beyond:
             has_failed[number] = True
-        if record.state is State.PAUSED and facts.last < end and facts.is_sound:
-            paused.append(number)
+        if record.state is State.PAUSED and fact.is_sound:
+            if fact.last < end:
+                paused.append(number)
+            elif end < fact.said.n_steps and max_steps is None:
+                over.append(number)
         elif record.state is State.RUNNING and (record.params or not xs.shape[1]):
             running.append(number)
-            untils.append(end if record.until is None else max(min(record.until, end), facts.last, 1))
+            untils.append(end if record.until is None else max(min(record.until, end), fact.last, 1))
     has_survived &= ~has_failed
-    under_way = (np.array(paused, np.int64), np.array(running, np.int64), np.array(untils, np.int64))
-    fixed = _fixed(history, found)
-    key = digest(xs, numbers, steps, losses, totals, at, *under_way, has_failed, has_survived, fixed)
-    key += f"/{full}/{history.study.seed}/{len(metrics)}/{found.layout}".encode()
+    under_way = tuple(np.array(rows, np.int64) for rows in (paused, over, running, untils))
+    fixed, (xs, found) = _fixed(history, found, own), _with_lengths(xs, found, own)
+    times, length = own.times, None if own.parameter is None else _place(found, own.parameter)
+    key = digest(xs, numbers, steps, losses, times.totals, at, *under_way, has_failed, has_survived, fixed)
+    key += f"/{full}/{history.study.seed}/{len(metrics)}/{found.layout}/{length}".encode() + times.key
     return Seen(
-        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, totals=totals, at=at,
-        paused=under_way[0], running=under_way[1], untils=under_way[2], has_failed=has_failed,
-        has_survived=has_survived, fixed=fixed, seed=history.study.seed, key=key,
+        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, times=times, length=length, at=at,
+        paused=under_way[0], has_full=own.has_full, over=under_way[1], running=under_way[2], untils=under_way[3],
+        has_failed=has_failed, has_survived=has_survived, fixed=fixed, seed=history.study.seed, key=key,
     )  # fmt: skip
 
 
@@ -156,13 +195,13 @@ class _Facts(NamedTuple):
     """What is read of an unfinished trial.
 
     Attributes:
-        n_steps: the length that it has announced.
+        said: what it has announced.
         last: the last step that it has reported, 0 before.
         is_beyond: whether it breaks a limit.
         is_sound: whether what it reported last is finite, or not known.
     """
 
-    n_steps: int | None
+    said: Announced
     last: int
     is_beyond: bool
     is_sound: bool
@@ -173,10 +212,9 @@ def _facts_of(record: TrialRecord, metrics: Sequence[str]) -> _Facts:
     known = _facts.get(id(record))
     if known is not None and known[0] is record and known[1] == metrics:
         return known[2]
-    own = record.note.get("n_steps")
     values = record.reports[-1].values if record.reports else {}
     facts = _Facts(
-        n_steps=own if isinstance(own, int) and own > 0 else None,
+        said=announced_by(record),
         last=record.last_step or 0,
         is_beyond=bool(record.attributes) and record.violation > 0.0,
         is_sound=all(math.isfinite(values.get(metric, 0.0)) for metric in metrics),
@@ -217,11 +255,27 @@ def _points(history: History) -> tuple[Ints, Ints, Floats]:
     return numbers, steps, np.clip(losses, -LARGEST, LARGEST)
 
 
-def _fixed(history: History, columns: Coordinates) -> Floats:
-    """[d] what the study's user has fixed."""
+def _fixed(history: History, columns: Coordinates, own: Lengths) -> Floats:
+    """[d] what the study's user has fixed, and the length that new trainings are expected to have."""
     values = history.study.attributes.get(FIXED) or {}
     domains = columns.domains
-    return columns.row({name: domains[name].to_stored(value) for name, value in values.items() if name in domains})
+    fixed = columns.row({name: domains[name].to_stored(value) for name, value in values.items() if name in domains})
+    return fixed if own.column is None else np.append(fixed, own.new)
+
+
+def _with_lengths(xs: Floats, columns: Coordinates, own: Lengths) -> tuple[Floats, Coordinates]:
+    """With a column for the logarithm of the length, where the model needs one."""
+    if own.column is None:
+        return xs, columns
+    layout = Layout((*columns.layout.n_choices, 0), (*columns.layout.is_conditional, False))
+    domains = {**columns.domains, _LENGTH: Float(0.0, 1.0)}
+    wider = replace(columns, domains=domains, layout=layout, grids=(*columns.grids, None))
+    return within(np.column_stack([xs, own.column]), layout), wider
+
+
+def _place(columns: Coordinates, name: str) -> int | None:
+    names = list(columns.domains)
+    return names.index(name) if name in names else None
 
 
 def _coordinates(history: History) -> tuple[Floats, Coordinates]:
