@@ -63,7 +63,7 @@ def learned(data: Seen) -> Learned | None:
 def _refit(data: Seen, turn: int) -> Learned:
     n = refits(len(data.numbers))[turn]
     trials = np.unique(data.numbers[:n])
-    key = digest(data.xs[trials], data.numbers[:n], data.steps[:n], data.losses[:n])
+    key = digest(data.xs[trials], data.numbers[:n], data.steps[:n], data.losses[:n], data.places[:n])
     key += f"/{data.full}/{data.seed}/{data.coordinates.layout}".encode()
     if data.times.is_stretched:
         key += digest(data.totals[trials], data.times.schedule[trials], data.times.progress)
@@ -73,13 +73,13 @@ def _refit(data: Seen, turn: int) -> Learned:
 def _learn(data: Seen, n: int, turn: int, key: bytes) -> Learned:
     before = _refit(data, turn - 1) if turn % _COLD_EVERY else None
     y = data.values(n, turn)
-    at = thinned(data.numbers[:n], data.steps[:n], y, _MOST_AT_REFIT)
+    at = thinned(data.numbers[:n], data.steps[:n], y, _MOST_AT_REFIT, closing=data.is_averaged)
     trials, rows = np.unique(data.numbers[at], return_inverse=True)
     warps = curve_warps(y[at], trial_bests(data.numbers[:n], y))
     if len(trials) < _LEAST_TRIALS or not warps:
         return Learned((), key)
     kernel = CurveKernel(data.coordinates.layout)
-    features, u = kernel.features(data.xs[trials]), data.times.of(data.numbers[at], data.steps[at])
+    features, u = kernel.features(data.xs[trials]), data.times.of(data.numbers[at], data.places[at])
     thetas = []
     for i, warp in enumerate(warps):
         start = before.thetas[i][0] if before is not None and before.thetas else None
@@ -129,11 +129,11 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
     """The members of refit ``turn`` after the first n values."""
     kernel, begin = CurveKernel(data.coordinates.layout), refits(len(data.numbers))[turn]
     y, numbers, steps = data.values(n, turn), data.numbers[:n], data.steps[:n]
-    base = thinned(numbers[:begin], steps[:begin], data.values(begin, turn), _MOST_AT_REFIT)
-    later = thinned(numbers, steps, y)
+    base = thinned(numbers[:begin], steps[:begin], data.values(begin, turn), _MOST_AT_REFIT, closing=data.is_averaged)
+    later = thinned(numbers, steps, y, closing=data.is_averaged)
     later = later[later >= begin]
     bases = _based.get(found.key, lambda: _bases(data, kernel, found, base))
-    at, u = np.concatenate([base, later]), data.times.of(numbers[later], steps[later])
+    at, u = np.concatenate([base, later]), data.times.of(numbers[later], data.places[later])
     warps = curve_warps(y[at], trial_bests(numbers, y))
     features, grown = kernel.features(data.xs), []
     for warp, posteriors in zip(warps, bases, strict=False):
@@ -143,7 +143,7 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
 
 
 def _bases(data: Seen, kernel: CurveKernel, found: Learned, base: Ints) -> list[list[CurvePosterior]]:
-    rows, u = data.numbers[base], data.times.of(data.numbers[base], data.steps[base])
+    rows, u = data.numbers[base], data.times.of(data.numbers[base], data.places[base])
     features, nothing = kernel.features(data.xs), np.zeros(len(base))
     return [
         [CurvePosterior.conditioned(kernel, theta, features, rows, u, nothing) for theta in thetas]

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from honed.algorithms.curve_noise import averaged
 from honed.algorithms.curve_times import CurveTimes
 from honed.algorithms.kernels import Layout
 from honed.algorithms.warps import LARGEST
@@ -42,7 +43,9 @@ class Seen:
     Attributes:
         coordinates: the columns of ``xs``.
         xs: [N, d] configurations.
-        numbers, steps, losses: [n], [n], [n, objectives] finite values only.
+        numbers, steps, losses: [n], [n], [n, objectives] finite values only; where curves are noisy, means of several.
+        places: [n] the steps at which the model sees them: the middle of what a mean is of.
+        reported: [n, objectives] the values as they came.
         full: the length T of a full training, the longest.
         times: when in its training each point of a curve is.
         length: the column that is the length of a training; None where no parameter is.
@@ -63,6 +66,8 @@ class Seen:
     numbers: Ints
     steps: Ints
     losses: Floats
+    places: Floats
+    reported: Floats
     full: int
     times: CurveTimes
     length: int | None
@@ -77,6 +82,11 @@ class Seen:
     fixed: Floats
     seed: int
     key: bytes
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether ``losses`` are means, as curves are noisy."""
+        return self.losses is not self.reported
 
     @property
     def totals(self) -> Ints:
@@ -149,7 +159,8 @@ def seen(history: History, max_steps: int | None) -> Seen:
         max_steps: the length of a full training, where it is a setting.
     """
     xs, found = _coordinates(history)
-    numbers, steps, losses = _points(history)
+    numbers, steps, reported = _points(history)
+    losses, places = averaged(numbers, steps, reported) or (reported, steps.astype(np.float64))
     known = history.max_steps if max_steps is None else max_steps
     full = max(known or 0, int(steps.max(initial=1)))
     n, metrics, unfinished = len(history), history.study.metrics, history.unfinished
@@ -185,7 +196,8 @@ def seen(history: History, max_steps: int | None) -> Seen:
     key = digest(xs, numbers, steps, losses, times.totals, at, *under_way, has_failed, has_survived, fixed)
     key += f"/{full}/{history.study.seed}/{len(metrics)}/{found.layout}/{length}".encode() + times.key
     return Seen(
-        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, times=times, length=length, at=at,
+        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, places=places, reported=reported,
+        full=full, times=times, length=length, at=at,
         paused=under_way[0], has_full=own.has_full, over=under_way[1], running=under_way[2], untils=under_way[3],
         has_failed=has_failed, has_survived=has_survived, fixed=fixed, seed=history.study.seed, key=key,
     )  # fmt: skip
