@@ -60,7 +60,8 @@ def averaged(numbers: Ints, steps: Ints, y: Floats) -> tuple[Floats, Floats] | N
     count = np.arange(1, len(order) + 1) - start
     if count.max() < _MANY:
         return None
-    if not all(_is_noisy(numbers, steps, each) for each in y.T):
+    n = beginning(len(numbers))
+    if not all(_is_noisy(numbers[:n], steps[:n], each[:n]) for each in y.T):
         return None
     means, places, sorted_y = np.empty_like(y), np.empty(len(order)), y[order]
     for first, end in zip(firsts, np.append(firsts[1:], len(order)), strict=True):
@@ -68,6 +69,11 @@ def averaged(numbers: Ints, steps: Ints, y: Floats) -> tuple[Floats, Floats] | N
         means[order[mine]] = _means(sorted_y[mine], *runs)
         places[order[mine]] = np.exp(_means(np.log(step[mine])[:, None], *runs))[:, 0]
     return means, np.minimum(places, steps)
+
+
+def beginning(n: int) -> int:
+    """How many of n values they are judged by, 1, 2, 4, 8, ...: where a verdict changes, all is learned again."""
+    return 1 << (n.bit_length() - 1) if n else 0
 
 
 def _is_noisy(numbers: Ints, steps: Ints, y: Floats) -> bool:
