@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from honed.algorithms.schedules import Kept
 from honed.domains import Domain, Scalar
 
 
@@ -38,8 +39,8 @@ class TrialBackend(Protocol):
         """Where the training goes on, and how far."""
         ...
 
-    def begin(self, n_steps: int) -> None:
-        """A training of so many steps begins, or goes on."""
+    def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
+        """A training of so many steps begins, or goes on; its learning rates may be made for this length."""
         ...
 
     def end_step(self, step: int) -> bool:

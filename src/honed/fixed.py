@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from honed.algorithms.schedules import Kept
 from honed.backend import Resumed
 from honed.domains import Domain, Scalar
 from honed.errors import closest
@@ -57,7 +58,7 @@ class _FixedBackend:
     def resume(self) -> Resumed:
         return Resumed()
 
-    def begin(self, n_steps: int) -> None:
+    def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
         pass
 
     def end_step(self, step: int) -> bool:

@@ -41,3 +41,13 @@ def hint(name: str, domain: Domain) -> str | None:
                 f"Write suggest_ordinal({name!r}, {list(numbers)})."
             )
     return None
+
+
+def changed_length(number: int, before: int, after: int, step: int) -> str:
+    """What a user should know whose objective trains a trial for longer, or less long, than it had said.
+
+    Args:
+        step: the steps that were done by a schedule for the other length.
+    """
+    text = f"Trial {number} was to have {before} steps and has {after} from now on."
+    return f"{text} Its first {step} followed the learning rates of {before}: judge it with care." if step else text

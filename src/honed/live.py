@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from honed.algorithms.schedules import Kept
 from honed.backend import Resumed
 from honed.checkpoints.base import CheckpointStore, checkpoint_key, parse_key
 from honed.checkpoints.pace import Pace, Saved
@@ -34,9 +35,10 @@ from honed.errors import (
 )
 from honed.events import Listener, Notice
 from honed.history import History
+from honed.lint import changed_length
 from honed.outcome import judge, returned_values, stopped
 from honed.pending import keep
-from honed.records import Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update
+from honed.records import Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update, length_note
 from honed.samplers.base import Sampler, Stream
 from honed.schedulers.base import Scheduler
 from honed.space import Space
@@ -214,9 +216,15 @@ class LiveTrial:
         self._was_told_to_stop |= answer
         return answer
 
-    def begin(self, n_steps: int) -> None:
+    def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
+        before = self._noted.get("n_steps", n_steps)
+        if before != n_steps:
+            step = 0 if self._resumed is None or schedule is None else self._resumed.step
+            level: Literal["info", "warning"] = "warning" if step else "info"
+            self._link.listen(Notice(level=level, text=changed_length(self.number, before, n_steps, step)))
         self._n_steps = n_steps
-        self._keep_note("n_steps", n_steps)
+        for key, value in length_note(self._noted, n_steps, schedule).items():
+            self._keep_note(key, value)
         self._be_ready()
 
     def end_step(self, step: int) -> bool:

@@ -91,6 +91,18 @@ CONSTRAINT = "constraint:"
 LOOK = "look"
 """In the note of a trial that was begun without a grant: the step at which it pauses if it can be resumed."""
 
+LENGTH, LENGTH_BEFORE, SCHEDULE = "n_steps", "n_steps_before", "schedule"
+"""In the note of a trial: the steps of its training, another number of them that it had announced before, and the learning-rate
+schedule that is stretched over them (``algorithms.schedules``)."""
+
+
+def length_note(noted: Mapping[str, Any], n_steps: int, schedule: Any) -> dict[str, Any]:
+    """What a trial keeps of the length that it announces, and of one that it had announced before."""
+    before = noted.get(LENGTH, n_steps)
+    changed = {LENGTH_BEFORE: before} if before != n_steps else {}
+    return {**changed, LENGTH: n_steps, SCHEDULE: schedule}
+
+
 _MOST_EXCESS = 1e6  # what is farther beyond a limit is as bad
 
 
@@ -205,7 +217,7 @@ class TrialRecord:
         """The step up to which it trains now, as far as that is known: its grant, where it is looked at, or its end."""
         look: int | None = self.note.get(LOOK)
         if self.until is not None or look is None or (self.last_step or 0) >= look:
-            return self.until if self.until is not None else self.note.get("n_steps")
+            return self.until if self.until is not None else self.note.get(LENGTH)
         return look
 
     @property

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from honed.algorithms.schedules import Kept
 from honed.backend import Resumed, TrialBackend
 from honed.domains import Domain, Scalar
 from honed.outcome import judge
@@ -127,7 +128,7 @@ class _Repeat:
     def resume(self) -> Resumed:
         return Resumed()
 
-    def begin(self, n_steps: int) -> None:
+    def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
         self._n_steps = n_steps
 
     def end_step(self, step: int) -> bool:

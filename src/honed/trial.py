@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
+from honed.algorithms.schedules import kept_schedule
 from honed.backend import Resumed, TrialBackend
 from honed.checkpoints.states import check_objects, restore_states, save_states
 from honed.clock import SYSTEM_CLOCK, Clock
@@ -197,19 +198,26 @@ class Trial:
         if objects:
             self._backend.tracks()
 
-    def steps(self, n: int) -> Iterator[int]:
+    def steps(self, n: int, *, schedule: str | Sequence[float] | None = None) -> Iterator[int]:
         """Counts the steps (epochs) of a training, from its checkpoint on: 1, 2, ..., n.
 
         The number is how many steps are done when the loop's body ends, which is what ``report`` stores. The loop ends early
         where the training is to be paused or stopped; what is tracked is saved by then, and the next start goes on.
 
         Args:
-            n: steps of a full training.
+            n: steps of a full training. Trials may differ in it, and it may be changed between two runs.
+            schedule: how the learning rate goes over the ``n`` steps, if it is made for them: "linear", "cosine" (down to 0),
+                "one-cycle", or a factor for each step. Trainings of different lengths are then compared at equal shares, and
+                at equal steps otherwise. It tells how far a training is, and sets no learning rate.
+
+        Raises:
+            ValueError: ``n`` is no number of steps, or the schedule is unknown or has another length.
         """
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"steps: n={n!r} must be a whole number of at least 1")
+        kept = kept_schedule(schedule, n)
         resumed = self._restore()
-        self._backend.begin(n)
+        self._backend.begin(n, kept)
         last = n if resumed.until is None else min(n, resumed.until)
         self.position.n_steps = n
         self.position.first_step = self.position.step = float(resumed.step)

@@ -25,6 +25,8 @@ class Curve:
     until: int | None = None
     cause: Cause | None = None
     n_steps: int = 27
+    before: int | None = None
+    schedule: str | None = None
 
 
 def history_of(*curves: Curve, space: Space = SPACE, seed: int = 0, in_turn: bool = False) -> History:
@@ -44,7 +46,7 @@ def history_of(*curves: Curve, space: Space = SPACE, seed: int = 0, in_turn: boo
             TrialRecord(
                 number=number, state=curve.state, params=params, domains={n: space[n] for n in params}, attempt=1,
                 until=len(curve.values) or None if curve.until is None else curve.until, cause=curve.cause,
-                values=(min(finite, default=math.nan),) if is_done else None, note={"n_steps": curve.n_steps},
+                values=(min(finite, default=math.nan),) if is_done else None, note=_note(curve),
                 checkpoint=f"{number}" if curve.state is State.PAUSED else None,
             )
         )  # fmt: skip
@@ -52,6 +54,11 @@ def history_of(*curves: Curve, space: Space = SPACE, seed: int = 0, in_turn: boo
     if in_turn:
         reports.sort(key=lambda report: (report.step, report.number))
     return History.empty(study, space).extend(Delta(revision=1, trials=tuple(records), reports=tuple(reports)))
+
+
+def _note(curve: Curve) -> dict[str, object]:
+    said = {"n_steps": curve.n_steps, "n_steps_before": curve.before, "schedule": curve.schedule}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def falling(level: float, n: int) -> list[float]:

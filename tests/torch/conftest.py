@@ -41,7 +41,7 @@ class RandomValues:
     def resume(self) -> Resumed:
         return Resumed()
 
-    def begin(self, n_steps: int) -> None: ...
+    def begin(self, n_steps: int, schedule: object = None) -> None: ...
 
     def end_step(self, step: int) -> bool:
         return False

@@ -82,6 +82,7 @@ def test_its_records_are_those_of_a_loop_of_ones_own_and_of_a_paused_training(ki
     assert [record.attempt for record in sliced] == [EPOCHS] * 2
     cosine = [first * (1 + math.cos(math.pi * epoch / EPOCHS)) / 2 for epoch in range(1, EPOCHS + 1)]
     assert rates[:EPOCHS] == pytest.approx(cosine, abs=1e-12)
+    assert whole[0].note["schedule"] == "cosine"  # it is made for the epochs: trainings are compared at equal shares
 
 
 def fixed(**settings):

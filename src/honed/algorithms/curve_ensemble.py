@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.algorithms.acquisition import log_ei, log_ei_slopes, log_mean_exp
-from honed.algorithms.curve_kernels import CurveKernel, time_of
+from honed.algorithms.curve_kernels import CurveKernel
 from honed.algorithms.curve_model import CurvePosterior, NewCurves
+from honed.algorithms.curve_times import CurveTimes
 from honed.algorithms.curve_warps import CurveWarp
 from honed.algorithms.feasibility import Survival
 
@@ -46,13 +47,13 @@ class CurveEnsemble:
     """All members, ready to score.
 
     Attributes:
-        full: the last step, T.
+        times: when in its training each point is.
         survival: of new configurations; None where nothing has failed.
     """
 
     kernel: CurveKernel
     members: tuple[Member, ...]
-    full: int
+    times: CurveTimes
     survival: Survival | None = None
 
     @property
@@ -62,7 +63,7 @@ class CurveEnsemble:
 
     def log_ei(self, rows: Ints, horizons: Ints) -> Floats:
         """[q] of trials at steps, averaged over hyperparameters."""
-        u = time_of(horizons, self.full)
+        u = self.times.of(rows, horizons)
         total = np.zeros(len(rows))
         for member in self.members:
             values = [log_ei(*posterior.predict(rows, u), member.best) for posterior in member.posteriors]
@@ -71,13 +72,13 @@ class CurveEnsemble:
 
     def for_new(self, horizon: int) -> NewScores:
         """What scores new configurations at one step."""
-        u = float(time_of(np.array([horizon]), self.full)[0])
+        u = float(self.times.of_new(np.array([horizon]))[0])
         members = [(m.best, [posterior.for_new(u) for posterior in m.posteriors]) for m in self.members]
         return NewScores(self.kernel, members, self.survival)
 
     def means(self, rows: Ints, horizons: Ints) -> Floats:
         """[q] mean posterior means of trials at steps: smaller is better."""
-        u = time_of(horizons, self.full)
+        u = self.times.of(rows, horizons)
         return np.asarray(sum(m.posteriors[0].means(rows, u) for m in self.members) / len(self.members))
 
     def believing(self, rows: Ints, untils: Ints, draw: np.random.Generator) -> CurveEnsemble:
@@ -87,7 +88,7 @@ class CurveEnsemble:
         """
         if not len(rows):
             return self
-        u = time_of(untils, self.full)
+        u = self.times.of(rows, untils)
         members = []
         for m in self.members:
             posteriors = []

@@ -29,8 +29,12 @@ def grid(full: int) -> Ints:
     return np.array(steps, dtype=np.int64)
 
 
-def thinned(numbers: Ints, steps: Ints, y: Floats, most: int = MOST_POINTS) -> Ints:
-    """Indices of the points to keep, sorted by trial and step."""
+def thinned(numbers: Ints, steps: Ints, y: Floats, most: int = MOST_POINTS, *, closing: bool = False) -> Ints:
+    """Indices of the points to keep, sorted by trial and step.
+
+    Args:
+        closing: the last point of each cell is kept instead of the first, as where each is a mean of those before.
+    """
     if not len(y):
         return np.zeros(0, dtype=np.int64)
     order = np.lexsort((steps, numbers))
@@ -38,13 +42,13 @@ def thinned(numbers: Ints, steps: Ints, y: Floats, most: int = MOST_POINTS) -> I
     is_last = np.append(number[1:] != number[:-1], True)
     is_first = np.append(True, is_last[:-1])
     cell = np.searchsorted(grid(int(step.max())), step, side="right")
-    opens = is_first | np.append(True, cell[1:] != cell[:-1])
+    is_kept = np.append(cell[1:] != cell[:-1], True) if closing else is_first | np.append(True, cell[1:] != cell[:-1])
     lasts = np.flatnonzero(is_last)
     curve = np.cumsum(is_first) - 1
     place = np.empty(len(lasts), dtype=np.int64)
     place[np.argsort(y[order][lasts], kind="stable")] = np.arange(len(lasts))
     rank = place[curve]
-    keep = np.flatnonzero((opens & (rank < _MOST_CURVES)) | is_last)
+    keep = np.flatnonzero((is_kept & (rank < _MOST_CURVES)) | is_last)
     if len(keep) > most:  # best curves first, within a curve the last point first, then from the end
         chosen = keep[np.lexsort((-step[keep], rank[keep]))][:most]
         keep = np.sort(chosen)

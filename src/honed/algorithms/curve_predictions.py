@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.algorithms.curve_ensemble import CurveEnsemble
-from honed.algorithms.curve_kernels import time_of
 from honed.algorithms.curve_model import CurvePosterior
 from honed.algorithms.curve_own import OwnCurves
 
@@ -60,7 +59,7 @@ def probability_below(model: CurveEnsemble, rows: Ints, steps: Ints, value: floa
     """[q] how likely a trial reports less than ``value`` at a step."""
     from scipy.special import ndtr
 
-    u, found = time_of(steps, model.full), []
+    u, found = model.times.of(rows, steps), []
     for member in model.members:
         z = float(member.warp.apply(np.array([value]))[0])
         mine = np.zeros(len(rows))
@@ -102,7 +101,8 @@ def joint_draws(
         X: [c, d] configurations.
         steps: [q + c] where trials and configurations are judged.
     """
-    features, u = model.kernel.features(X), time_of(steps, model.full)
+    features, q = model.kernel.features(X), len(rows)
+    u = np.concatenate([model.times.of(rows, steps[:q]), model.times.of_new(steps[q:])])
     found = []
     for member in model.members:
         values = []
@@ -150,7 +150,7 @@ def _pieces(model: CurveEnsemble, rows: Ints, steps: Ints) -> tuple[Floats, Floa
     """Values [q, k] of the model's pieces, and their weights [k]."""
     from scipy.special import ndtri
 
-    u = time_of(steps, model.full)
+    u = model.times.of(rows, steps)
     normal = ndtri((np.arange(_PIECES) + 0.5) / _PIECES)
     pieces, weights = [], []
     for member in model.members:

@@ -57,7 +57,7 @@ class Everywhere:
         region = _region(data, near[0] if m else even[0])
         points = np.concatenate([even, region.snapped(near)])
         points = np.where(np.isnan(data.fixed), points, data.fixed)
-        return untried(coordinates.canonical(points), data.xs)
+        return _untried(data, coordinates.canonical(points))
 
     def improved(self, data: Seen, model: CurveEnsemble, scores: NewScores, best: Floats) -> Floats:
         coordinates, numbers = data.coordinates, data.coordinates.layout.numbers
@@ -70,7 +70,7 @@ class Everywhere:
         held = np.where(np.isnan(starts), 0.5 * (low + high), starts)
         region = _region(data, held[0])
         climbed = climb(scores.with_gradient, held, region, scales, _CLIMB)
-        return untried(coordinates.canonical(region.snapped(climbed)), data.xs)
+        return _untried(data, coordinates.canonical(region.snapped(climbed)))
 
 
 def _region(data: Seen, held: Floats) -> Region:
@@ -80,8 +80,17 @@ def _region(data: Seen, held: Floats) -> Region:
     return data.coordinates.region(free, np.where(is_fixed, data.fixed, held), low, high)
 
 
+def _untried(data: Seen, points: Floats) -> Floats:
+    """Points that no trial has, whatever its length."""
+    if data.own_columns == data.xs.shape[1]:
+        return untried(points, data.xs)
+    tried = data.xs.copy()
+    tried[:, data.own_columns :] = data.fixed[data.own_columns :]
+    return untried(points, tried)
+
+
 def leaders(data: Seen, model: CurveEnsemble) -> Floats:
-    """The trials [5, d] with the best means at the end, the best first, without those that failed."""
+    """The trials [5, d] with the best means at their ends, the best first, without those that failed."""
     rows = data.leading()
-    means = model.means(rows, np.full(len(rows), data.full))
+    means = model.means(rows, data.totals[rows])
     return data.xs[rows[np.argsort(means, kind="stable")[:_LEADERS]]]

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from honed.algorithms.curve_ensemble import CurveEnsemble
-from honed.algorithms.curve_kernels import time_of
 from honed.algorithms.curve_own import OwnCurves
 from honed.algorithms.curve_points import trial_bests
 from honed.algorithms.curve_predictions import (
@@ -25,6 +24,7 @@ from honed.algorithms.curve_predictions import (
 )
 from honed.freeze_thaw.candidates import Candidates, Everywhere
 from honed.freeze_thaw.model import model_of
+from honed.freeze_thaw.new import scores_of_new
 from honed.freeze_thaw.seen import Seen, seen
 from honed.history import Floats, History, Ints
 from honed.samplers.base import Stream
@@ -134,12 +134,12 @@ class Insight:
         draw = Stream(data.seed, len(data.xs)).generator("gain")
         paused, new = self.ranked()[:_MOST_PAUSED], self._new(candidates or Everywhere(), draw)
         margin = max(tolerance, min(noise_near(model, self.best), self.most_noise))
-        steps = np.concatenate([data.totals[paused], np.full(len(new), data.full)])
+        steps = np.concatenate([data.totals[paused], data.lengths_at(new)])
         if not len(steps):
-            return Gain(data.full, 0.0, 0.0, margin)
-        scores = np.concatenate([model.log_ei(paused, data.totals[paused]), model.for_new(data.full).full(new)])
-        costs = np.concatenate([data.totals[paused] - data.at[paused], np.full(len(new), data.full)])
-        chosen = _affordable(scores, costs, data.full)
+            return Gain(data.usual, 0.0, 0.0, margin)
+        scores = np.concatenate([model.log_ei(paused, data.totals[paused]), scores_of_new(data, model).full(new)])
+        costs = np.concatenate([data.totals[paused] - data.at[paused], data.lengths_at(new)])
+        chosen = _affordable(scores, costs, data.usual)
         n_paused = int((chosen < len(paused)).sum())
         chosen.sort()
         kept = (paused[chosen[:n_paused]], new[chosen[n_paused:] - len(paused)], steps[chosen])
@@ -148,7 +148,7 @@ class Insight:
         chance = float(pooled((better > margin).mean(axis=1)[:, None], 0.5 / _N_DRAWS)[0])
         gains = np.maximum(better, 0.0).mean(axis=1) / max(self.scale, _LEAST_GAIN)
         gain = max(self.scale, _LEAST_GAIN) * float(np.exp(np.log(np.maximum(gains, _LEAST_GAIN)).mean()))
-        return Gain(data.full, chance, gain, margin)
+        return Gain(data.usual, chance, gain, margin)
 
     def _moderate(self, better: Floats) -> Floats:
         """Improvements, none of them larger than the scale: beyond the best the warps know no unit of their own."""
@@ -170,7 +170,7 @@ class Insight:
         points = candidates.points(self.data, self.model, draw)
         if not len(points):
             return points
-        return points[np.argsort(-self.model.for_new(self.data.full).quick(points), kind="stable")[:_N_NEW]]
+        return points[np.argsort(-scores_of_new(self.data, self.model).quick(points), kind="stable")[:_N_NEW]]
 
 
 def _with_last_values(model: CurveEnsemble, data: Seen) -> CurveEnsemble:
@@ -179,7 +179,7 @@ def _with_last_values(model: CurveEnsemble, data: Seen) -> CurveEnsemble:
     rows = np.flatnonzero(np.isfinite(lasts))
     known = model.members[0].posteriors[0]
     used = set(zip(known.design.rows.tolist(), known.design.u.tolist(), strict=True))
-    u = time_of(data.at[rows], model.full)
+    u = data.times.of(rows, data.at[rows])
     is_new = np.array([pair not in used for pair in zip(rows.tolist(), u.tolist(), strict=True)], dtype=bool)
     rows, u = rows[is_new], u[is_new]
     best = np.sort(np.argsort(lasts[rows], kind="stable")[:_MOST_ADDED])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from honed.algorithms.curve_ensemble import CurveEnsemble, Member
-from honed.algorithms.curve_kernels import CurveKernel, time_of
+from honed.algorithms.curve_kernels import CurveKernel
 from honed.algorithms.curve_model import CurvePosterior, fit, laplace_draws
 from honed.algorithms.curve_points import thinned, trial_bests
 from honed.algorithms.curve_warps import CurveWarp, curve_warps
@@ -63,21 +63,23 @@ def learned(data: Seen) -> Learned | None:
 def _refit(data: Seen, turn: int) -> Learned:
     n = refits(len(data.numbers))[turn]
     trials = np.unique(data.numbers[:n])
-    key = digest(data.xs[trials], data.numbers[:n], data.steps[:n], data.losses[:n])
+    key = digest(data.xs[trials], data.numbers[:n], data.steps[:n], data.losses[:n], data.places[:n])
     key += f"/{data.full}/{data.seed}/{data.coordinates.layout}".encode()
+    if data.times.is_stretched:
+        key += digest(data.totals[trials], data.times.schedule[trials], data.times.progress)
     return _learned.get(key, lambda: _learn(data, n, turn, key))
 
 
 def _learn(data: Seen, n: int, turn: int, key: bytes) -> Learned:
     before = _refit(data, turn - 1) if turn % _COLD_EVERY else None
     y = data.values(n, turn)
-    at = thinned(data.numbers[:n], data.steps[:n], y, _MOST_AT_REFIT)
+    at = thinned(data.numbers[:n], data.steps[:n], y, _MOST_AT_REFIT, closing=data.is_averaged)
     trials, rows = np.unique(data.numbers[at], return_inverse=True)
     warps = curve_warps(y[at], trial_bests(data.numbers[:n], y))
     if len(trials) < _LEAST_TRIALS or not warps:
         return Learned((), key)
     kernel = CurveKernel(data.coordinates.layout)
-    features, u = kernel.features(data.xs[trials]), time_of(data.steps[at], data.full)
+    features, u = kernel.features(data.xs[trials]), data.times.of(data.numbers[at], data.places[at])
     thetas = []
     for i, warp in enumerate(warps):
         start = before.thetas[i][0] if before is not None and before.thetas else None
@@ -99,14 +101,14 @@ def model_of(data: Seen) -> CurveEnsemble | None:
     best = np.array([_best(data, grown.y)])
     parts = zip(grown.posteriors, grown.warps, strict=False)
     rows = data.leading()
-    u = time_of(np.maximum(data.at[rows], 1), data.full)
+    u = data.times.of(rows, np.maximum(data.at[rows], 1))
     members = tuple(
         Member(posteriors, _beside_noise(posteriors[0], float(warp.apply(best)[0]), rows, u), warp)
         for posteriors, warp in parts
     )
     if not members:
         return None
-    ensemble = CurveEnsemble(CurveKernel(data.coordinates.layout), members, data.full)
+    ensemble = CurveEnsemble(CurveKernel(data.coordinates.layout), members, data.times)
     return replace(ensemble, survival=survival_of(data, ensemble.lengthscales))
 
 
@@ -127,11 +129,11 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
     """The members of refit ``turn`` after the first n values."""
     kernel, begin = CurveKernel(data.coordinates.layout), refits(len(data.numbers))[turn]
     y, numbers, steps = data.values(n, turn), data.numbers[:n], data.steps[:n]
-    base = thinned(numbers[:begin], steps[:begin], data.values(begin, turn), _MOST_AT_REFIT)
-    later = thinned(numbers, steps, y)
+    base = thinned(numbers[:begin], steps[:begin], data.values(begin, turn), _MOST_AT_REFIT, closing=data.is_averaged)
+    later = thinned(numbers, steps, y, closing=data.is_averaged)
     later = later[later >= begin]
     bases = _based.get(found.key, lambda: _bases(data, kernel, found, base))
-    at, u = np.concatenate([base, later]), time_of(steps[later], data.full)
+    at, u = np.concatenate([base, later]), data.times.of(numbers[later], data.places[later])
     design = bases[0][0].design.joined(numbers[later], u)
     warps = curve_warps(y[at], trial_bests(numbers, y))
     features, grown = kernel.features(data.xs), []
@@ -142,7 +144,7 @@ def _conditioned(data: Seen, found: Learned, turn: int, n: int) -> _Grown:
 
 
 def _bases(data: Seen, kernel: CurveKernel, found: Learned, base: Ints) -> list[list[CurvePosterior]]:
-    rows, u = data.numbers[base], time_of(data.steps[base], data.full)
+    rows, u = data.numbers[base], data.times.of(data.numbers[base], data.places[base])
     features, nothing = kernel.features(data.xs), np.zeros(len(base))
     return [
         [CurvePosterior.conditioned(kernel, theta, features, rows, u, nothing) for theta in thetas]

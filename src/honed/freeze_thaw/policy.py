@@ -14,13 +14,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from honed.algorithms.curve_ensemble import CurveEnsemble
+from honed.algorithms.curve_ensemble import CurveEnsemble, NewScores
 from honed.costs import costs_of
 from honed.domains import Scalar
 from honed.freeze_thaw.budget import LEAST_FIRST, Budget, budget_of, first_slice
 from honed.freeze_thaw.candidates import Candidates, Everywhere, leaders
 from honed.freeze_thaw.insurance import is_insured, is_promoting, promotion
 from honed.freeze_thaw.model import model_of
+from honed.freeze_thaw.new import scores_of_new
 from honed.freeze_thaw.seen import Seen, seen
 from honed.freeze_thaw.slices import horizons, last_chance, next_slice, picked
 from honed.freeze_thaw.start import adapted
@@ -77,16 +78,19 @@ class FreezeThaw:
     # ------------------------------------------------------------------------------------------------- scheduler
 
     def next(self, history: History) -> Move:
-        full = history.max_steps if self.max_steps is None else self.max_steps
-        if full is None:
+        if self.max_steps is None and history.max_steps is None:
             return self._next_without_length(history)
+        data = seen(history, self.max_steps)
+        full = data.usual
         first = min(self.min_steps or first_slice(full), full)
         begun = adapted(history, first, full) if self.min_steps is None else first
         until = None if begun >= full else begun
         if queued(history) is not None:
             return start(history, until)
         costs = costs_of(history)
-        budget, data = budget_of(history, first, full, costs), seen(history, self.max_steps)
+        if len(data.over):
+            return Resume(number=int(data.over[0]))
+        budget = budget_of(history, first, full, costs)
         urgent = last_chance(history, data, budget, first, costs)
         if urgent is not None:
             return urgent
@@ -145,10 +149,10 @@ class FreezeThaw:
             best = int(np.argmin(model.means(rows, ends)))
             return data.granted(int(rows[best]), int(ends[best]))
         scores = model.log_ei(rows, ends)
-        if history.may_start and not (budget is not None and budget.is_closing):
-            horizon = data.full if budget is None else min(data.full, budget.share)
-            if self._score_of_new(data, model, horizon) >= scores.max():
-                return None
+        most = None if budget is None else budget.share
+        may_start = history.may_start and not (budget is not None and budget.is_closing)
+        if may_start and self._score_of_new(data, model, most) >= scores.max():
+            return None
         return next_slice(data, picked(history, data, rows, scores, costs), budget, first, costs)
 
     # --------------------------------------------------------------------------------------------------- sampler
@@ -193,11 +197,12 @@ class FreezeThaw:
             points = self.candidates.points(data, model, draw)
             if not len(points):
                 return points, np.zeros(0)
-            at_end = model.for_new(data.full)
+            at_end = scores_of_new(data, model)
             quick = at_end.quick(points)
             order = np.argsort(-quick, kind="stable")
             best = points[order[:_RESCORED]]
-            best = np.concatenate([best, self.candidates.improved(data, model, at_end, best)])
+            climbed = at_end if isinstance(at_end, NewScores) else model.for_new(data.usual)
+            best = np.concatenate([best, self.candidates.improved(data, model, climbed, best)])
             scores = at_end.full(best)
             place = np.argsort(-scores, kind="stable")
             rest = order[_RESCORED:_KEPT]
@@ -205,13 +210,13 @@ class FreezeThaw:
 
         return _ranked_memo.get((data.key, number, self.candidates), made)
 
-    def _score_of_new(self, data: Seen, model: CurveEnsemble, horizon: int) -> float:
-        """Of the best new configuration."""
+    def _score_of_new(self, data: Seen, model: CurveEnsemble, most: int | None) -> float:
+        """Of the best new configuration, with so many steps at most."""
         points, scores = self._ranked(data, model, len(data.xs))
         if not len(points):
             return -math.inf  # nothing new is left
-        if horizon < data.full:
-            return float(model.for_new(horizon).full(points[:_RESCORED]).max())
+        if most is not None and most < data.usual:
+            return float(scores_of_new(data, model, most).full(points[:_RESCORED]).max())
         return float(scores[0])
 
 
@@ -227,7 +232,7 @@ def _paused(data: Seen) -> Ints:
 
 def _leader_to_end(history: History, data: Seen) -> Resume | None:
     """The best paused trial, to its end, when a study would be over without any full training."""
-    if history.count(State.RUNNING) or history.count(State.COMPLETE):
+    if history.count(State.RUNNING) or data.has_full:
         return None
     return Resume(number=int(data.paused[np.argmin(data.last_values()[data.paused])]))
 
@@ -246,7 +251,7 @@ def _completed(
     drawn = coordinates.at(rng.generator("/".join(free)).random((_ALONE, len(own))))
     columns = [j for j, name in enumerate(coordinates.domains) if name in free]
     xs[:, columns] = drawn[:, columns]
-    best = int(np.argmax(model.for_new(data.full).quick(xs)))
+    best = int(np.argmax(scores_of_new(data, model).quick(xs)))
     return coordinates.params(xs[best], free)
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from honed.algorithms.curve_noise import averaged
+from honed.algorithms.curve_times import CurveTimes
+from honed.algorithms.kernels import Layout
 from honed.algorithms.warps import LARGEST
+from honed.domains import Float
 from honed.encode import coordinates
+from honed.freeze_thaw.lengths import Announced, Lengths, announced_by, lengths
 from honed.history import Floats, History, Ints
 from honed.memo import Facts, Memo, digest
 from honed.records import Resume, State, TrialRecord
@@ -23,6 +28,7 @@ from honed.space import Space
 T = TypeVar("T")
 
 _MOST_LEADING = 100
+_LENGTH = "(length)"  # the column with the logarithm of a training's length
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -32,11 +38,16 @@ class Seen:
     Attributes:
         coordinates: the columns of ``xs``.
         xs: [N, d] configurations.
-        numbers, steps, losses: [n], [n], [n, objectives] finite values only.
-        full: the length T of a full training.
-        totals: [N] the length of each trial's own training.
+        numbers, steps, losses: [n], [n], [n, objectives] finite values only; where curves are noisy, means of several.
+        places: [n] the steps at which the model sees them: the middle of what a mean is of.
+        reported: [n, objectives] the values as they came.
+        full: the length T of a full training, the longest.
+        times: when in its training each point of a curve is.
+        length: the column that is the length of a training; None where no parameter is.
         at: [N] the last step that each trial has reported, 0 before.
         paused: numbers of trials that may go on.
+        has_full: whether a trial is COMPLETE, at the length that trainings have by now.
+        over: numbers of paused trials that have all steps which a training has by now: it was made shorter.
         running: numbers of trials under way whose configuration is known.
         untils: [running] up to where.
         has_failed: [N] whether the configuration was to blame for a failure, or breaks a limit.
@@ -50,10 +61,15 @@ class Seen:
     numbers: Ints
     steps: Ints
     losses: Floats
+    places: Floats
+    reported: Floats
     full: int
-    totals: Ints
+    times: CurveTimes
+    length: int | None
     at: Ints
     paused: Ints
+    has_full: bool
+    over: Ints
     running: Ints
     untils: Ints
     has_failed: npt.NDArray[np.bool_]
@@ -61,6 +77,34 @@ class Seen:
     fixed: Floats
     seed: int
     key: bytes
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether ``losses`` are means, as curves are noisy."""
+        return self.losses is not self.reported
+
+    @property
+    def totals(self) -> Ints:
+        """[N] the length of each trial's own training."""
+        return self.times.totals
+
+    @property
+    def usual(self) -> int:
+        """The length that a training yet to begin is expected to have."""
+        return self.times.usual
+
+    @property
+    def own_columns(self) -> int:
+        """How many columns are parameters; the length of a training may stand behind them."""
+        return len(self.coordinates.domains) - (_LENGTH in self.coordinates.domains)
+
+    def lengths_at(self, xs: Floats) -> Ints:
+        """[c] the lengths that new configurations [c, d] would have."""
+        if self.length is None:
+            return np.full(len(xs), self.usual)
+        name = list(self.coordinates.domains)[self.length]
+        values = [self.coordinates.params(x, [name]).get(name, self.usual) for x in xs]
+        return np.clip(np.array(values, dtype=np.int64), 1, None)
 
     def values(self, n: int, turn: int) -> Floats:
         """[n] the first values, one number each; of several objectives in a random direction (ParEGO, Knowles 2006).
@@ -77,8 +121,12 @@ class Seen:
         return np.asarray((weights * scaled).max(axis=1) + 0.05 * (weights * scaled).sum(axis=1))
 
     def granted(self, number: int, until: int) -> Resume:
-        """Going on with a trial, up to a step or its end."""
-        return Resume(number=number, until=None if until >= self.totals[number] else until)
+        """Going on with a trial, up to a step or its end.
+
+        Where trainings differ in length, one that is not the longest gets a number: it may turn out to be longer by now.
+        """
+        end = int(self.totals[number])
+        return Resume(number=number, until=None if until >= end == self.full else min(until, end))
 
     def leading(self) -> Ints:
         """Numbers of the trials [100] with the best last values, without those that failed where others have values."""
@@ -110,11 +158,12 @@ def seen(history: History, max_steps: int | None) -> Seen:
 
 def _seen_of(history: History, max_steps: int | None) -> Seen:
     xs, found = _coordinates(history)
-    numbers, steps, losses = _points(history)
+    numbers, steps, reported = _points(history)
+    losses, places = averaged(numbers, steps, reported) or (reported, steps.astype(np.float64))
     known = history.max_steps if max_steps is None else max_steps
     full = max(known or 0, int(steps.max(initial=1)))
     n = len(history)
-    totals, at = np.full(n, full, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    at = np.zeros(n, dtype=np.int64)
     np.maximum.at(at, numbers, steps)
     has_failed, has_survived = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     has_survived[numbers] = True
@@ -124,20 +173,27 @@ def _seen_of(history: History, max_steps: int | None) -> Seen:
     has_diverged = ~np.isfinite(columns.losses).all(axis=1) & (columns.states != 2)
     has_failed[done[has_diverged]] = True
     open_ = _open(history)
-    ends = np.where(open_.own > 0, open_.own if max_steps is None else np.minimum(open_.own, max_steps), full)
-    totals[open_.number], at[open_.number] = ends, np.maximum(at[open_.number], open_.last)
+    said = dict(zip(open_.number.tolist(), _said.all_of(history.unfinished), strict=True))
+    own = lengths(history, said, full, max_steps)
+    ends = own.times.totals[open_.number]
+    at[open_.number] = np.maximum(at[open_.number], open_.last)
     has_failed[open_.number[open_.is_beyond]] = True
     has_survived &= ~has_failed
+    stands, is_at_end = open_.is_paused & open_.is_sound, open_.last >= ends
+    is_over = (ends < open_.own) & (max_steps is None)
     runs = open_.is_running & (open_.has_params | (xs.shape[1] == 0))
     untils = np.where(open_.until < 0, ends, np.maximum(np.minimum(open_.until, ends), np.maximum(open_.last, 1)))
-    under_way = (open_.number[open_.is_paused & (open_.last < ends) & open_.is_sound], open_.number[runs], untils[runs])
-    fixed = _fixed(history, found)
-    key = digest(xs, numbers, steps, losses, totals, at, *under_way, has_failed, has_survived, fixed)
-    key += f"/{full}/{history.study.seed}/{len(history.study.metrics)}/{found.layout}".encode()
+    paused, over = open_.number[stands & ~is_at_end], open_.number[stands & is_at_end & is_over]
+    under_way = (paused, over, open_.number[runs], untils[runs])
+    fixed, (xs, found) = _fixed(history, found, own), _with_lengths(xs, found, own)
+    times, length = own.times, None if own.parameter is None else _place(found, own.parameter)
+    key = digest(xs, numbers, steps, losses, times.totals, at, *under_way, has_failed, has_survived, fixed)
+    key += f"/{full}/{history.study.seed}/{len(history.study.metrics)}/{found.layout}/{length}".encode() + times.key
     return Seen(
-        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, full=full, totals=totals, at=at,
-        paused=under_way[0], running=under_way[1], untils=under_way[2], has_failed=has_failed,
-        has_survived=has_survived, fixed=fixed, seed=history.study.seed, key=key,
+        coordinates=found, xs=xs, numbers=numbers, steps=steps, losses=losses, places=places, reported=reported,
+        full=full, times=times, length=length, at=at,
+        paused=under_way[0], has_full=own.has_full, over=under_way[1], running=under_way[2], untils=under_way[3],
+        has_failed=has_failed, has_survived=has_survived, fixed=fixed, seed=history.study.seed, key=key,
     )  # fmt: skip
 
 
@@ -175,11 +231,10 @@ def _open(history: History) -> _Open:
 
 def _facts_of(record: TrialRecord, metrics: Sequence[str]) -> tuple[int, ...]:
     """One column of ``_Open``."""
-    own = record.note.get("n_steps")
     values = record.reports[-1].values if record.reports else {}
     return (
         record.number,
-        own if isinstance(own, int) and own > 0 else 0,
+        _said.of(record).n_steps,
         record.last_step or 0,
         -1 if record.until is None else record.until,
         bool(record.attributes) and record.violation > 0.0,
@@ -222,11 +277,27 @@ def _points(history: History) -> tuple[Ints, Ints, Floats]:
     return numbers, steps, np.clip(losses, -LARGEST, LARGEST)
 
 
-def _fixed(history: History, columns: Coordinates) -> Floats:
-    """[d] what the study's user has fixed."""
+def _fixed(history: History, columns: Coordinates, own: Lengths) -> Floats:
+    """[d] what the study's user has fixed, and the length that new trainings are expected to have."""
     values = history.study.attributes.get(FIXED) or {}
     domains = columns.domains
-    return columns.row({name: domains[name].to_stored(value) for name, value in values.items() if name in domains})
+    fixed = columns.row({name: domains[name].to_stored(value) for name, value in values.items() if name in domains})
+    return fixed if own.column is None else np.append(fixed, own.new)
+
+
+def _with_lengths(xs: Floats, columns: Coordinates, own: Lengths) -> tuple[Floats, Coordinates]:
+    """With a column for the logarithm of the length, where the model needs one."""
+    if own.column is None:
+        return xs, columns
+    layout = Layout((*columns.layout.n_choices, 0), (*columns.layout.is_conditional, False))
+    domains = {**columns.domains, _LENGTH: Float(0.0, 1.0)}
+    wider = replace(columns, domains=domains, layout=layout, grids=(*columns.grids, None))
+    return within(np.column_stack([xs, own.column]), layout), wider
+
+
+def _place(columns: Coordinates, name: str) -> int | None:
+    names = list(columns.domains)
+    return names.index(name) if name in names else None
 
 
 def _coordinates(history: History) -> tuple[Floats, Coordinates]:
@@ -256,6 +327,7 @@ def _row_of(params: Mapping[str, Any], space: Space) -> list[float]:
 
 
 _rows = Facts(20_000, _row_of)
+_said: Facts[TrialRecord, Announced] = Facts(8192, lambda record, _: announced_by(record))
 _facts = Facts(8192, _facts_of)  # of thousands of paused trials few change between two decisions
 _seen = Facts(2, _seen_of)  # a decision asks several times
 _columns = Memo(16)  # by the space's identity, which the entry keeps alive

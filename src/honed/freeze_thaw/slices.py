@@ -11,7 +11,7 @@ from honed.costs import Costs
 from honed.freeze_thaw.budget import ETA, Budget
 from honed.freeze_thaw.seen import Seen
 from honed.history import Floats, History, Ints
-from honed.records import Resume, State
+from honed.records import Resume
 
 PAUSES = 10
 """A slice takes at least so many times what saving and restoring take."""
@@ -100,7 +100,7 @@ def last_chance(history: History, data: Seen, budget: Budget | None, first: int,
     """
     allowance = history.allowance
     is_hard = (allowance.steps, allowance.train_seconds, allowance.seconds_left) != (None, None, None)
-    if budget is None or not is_hard or not len(data.paused) or history.count(State.COMPLETE):
+    if budget is None or not is_hard or not len(data.paused) or data.has_full:
         return None
     ends = data.totals[data.running]
     if (data.untils >= ends).any():
@@ -112,7 +112,7 @@ def last_chance(history: History, data: Seen, budget: Budget | None, first: int,
         return None
     best = int(can_end[np.argmin(data.last_values()[data.paused[can_end]])])
     longest = max(_length(data, int(row), first, costs) for row in data.paused)
-    is_urgent = left[best] - needed[best] < SPARE * needed[best] + max(longest, first)
+    is_urgent = budget.is_last or left[best] - needed[best] < SPARE * needed[best] + max(longest, first)
     return Resume(number=int(data.paused[best])) if is_urgent else None
 
 

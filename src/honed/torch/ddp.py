@@ -29,6 +29,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from honed.algorithms.schedules import Kept
 from honed.backend import Resumed, TrialBackend
 from honed.checkpoints.states import restore_states, save_states
 from honed.domains import Domain, Scalar, domain_from_json
@@ -271,8 +272,8 @@ class _Leading:
     def resume(self) -> Resumed:
         return self._inside.resume()
 
-    def begin(self, n_steps: int) -> None:
-        self._inside.begin(n_steps)
+    def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
+        self._inside.begin(n_steps, schedule)
         self._log.write(f"began {n_steps} steps")
 
     def end_step(self, step: int) -> bool:
@@ -372,7 +373,7 @@ class _Following:
             raise CheckpointNotFound(directory.name, f"{directory.parent}, as rank {rank} sees it (ranks share a disk)")
         return self._resumed
 
-    def begin(self, n_steps: int) -> None:
+    def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
         self._log.read(f"began {n_steps} steps")
         folder = (self._resumed.directory or Path()) / _RANKS
         own = folder / str(self._log.ranks.rank)

@@ -83,7 +83,7 @@ def fit(
     rates = _schedule(schedule, optimizer, epochs)
     waiting = _Waiting(patience)
     _track(trial, train, model=model, optimizer=optimizer, schedule=rates, scaler=scaler, patience=waiting)
-    for epoch in trial.steps(epochs):
+    for epoch in trial.steps(epochs, schedule=_announced(rates)):
         if waiting.is_over:
             break
         set_epoch = getattr(getattr(train, "sampler", None), "set_epoch", None)
@@ -262,6 +262,11 @@ def _schedule(schedule: Schedule | None, optimizer: torch.optim.Optimizer, epoch
         warnings.warn(text, stacklevel=3)
     result: LRScheduler = made
     return result
+
+
+def _announced(rates: LRScheduler | None) -> str | None:
+    """The name of a schedule that is made for the number of epochs."""
+    return "cosine" if isinstance(rates, CosineAnnealingLR) else "one-cycle" if isinstance(rates, OneCycleLR) else None
 
 
 def _track(trial: Trial, train: Pairs, **objects: Any) -> None:

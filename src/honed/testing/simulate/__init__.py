@@ -16,7 +16,7 @@ Each worker trains one step after the other. A paused trial that is resumed pays
 
 from honed.testing.simulate.engine import simulate
 from honed.testing.simulate.faults import Fault, Faults
-from honed.testing.simulate.task import Curve, CurveTask, Task, normalised_regret, power_law
+from honed.testing.simulate.task import Curve, CurveTask, LengthTask, Task, normalised_regret, power_law
 from honed.testing.simulate.trace import Event, EventKind, Trace
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "EventKind",
     "Fault",
     "Faults",
+    "LengthTask",
     "Task",
     "Trace",
     "normalised_regret",

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from honed.domains import Scalar
 from honed.history import History
-from honed.records import Cause, Decision, Exhausted, Resume, Start, State, TrialRecord, Wait
+from honed.records import LENGTH, SCHEDULE, Cause, Decision, Exhausted, Resume, Start, State, TrialRecord, Wait
 from honed.samplers.base import Proposal, Sampler, Stream
 from honed.schedulers.base import Scheduler
 from honed.space import Space
 from honed.storage.base import MOST_ATTEMPTS
 from honed.testing.simulate.book import Book
 from honed.testing.simulate.faults import Faults
-from honed.testing.simulate.task import Task
+from honed.testing.simulate.task import LengthTask, Task
 from honed.testing.simulate.trace import EventKind, Trace
 
 
@@ -185,8 +185,15 @@ class _Run:
         domains = space.domains if len(params) == len(space) else {name: space[name] for name in params}
         return TrialRecord(
             number=number, state=State.RUNNING, params=params, domains=domains, attempt=1, until=move.until,
-            parent=move.parent, note={**note, "n_steps": self.task.total_steps},
+            parent=move.parent, note={**note, **self.announced(params)},
         )  # fmt: skip
+
+    def announced(self, params: Mapping[str, Scalar]) -> dict[str, int | str]:
+        """What a training says of its length when it begins."""
+        if isinstance(self.task, LengthTask):
+            found: dict[str, int | str] = {LENGTH: self.task.length(params)}
+            return found if self.task.schedule is None else {**found, SCHEDULE: self.task.schedule}
+        return {LENGTH: self.task.total_steps}
 
     def completed(self, space: Space, params: dict[str, Scalar], rng: Stream) -> dict[str, Scalar]:
         """Active params, with those that a suggestion left out asked one by one."""
@@ -218,7 +225,7 @@ class _Run:
         return self.open(worker, record, "reclaim")
 
     def open(self, worker: int, record: TrialRecord, kind: EventKind) -> _Job:
-        number, total = record.number, self.task.total_steps
+        number, total = record.number, int(record.note[LENGTH])
         step = self.saved.get(number, 0)
         until = total if record.until is None else min(record.until, total)
         reached = self.furthest.get(number, 0) if kind == "resume" else step
@@ -269,7 +276,7 @@ class _Run:
             self.book.report(number, step, loss)
         if not math.isfinite(loss):
             return "fail"
-        if step == self.task.total_steps:
+        if step == self.book.history[number].note[LENGTH]:
             return "complete"
         decision = self.scheduler.decide(self.seen(), self.book.history[number])
         if decision is Decision.STOP:

@@ -59,6 +59,22 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class LengthTask(Task, Protocol):
+    """A task whose trainings differ in length; ``total_steps`` are those of the longest.
+
+    Attributes:
+        schedule: the learning-rate schedule that is made for each training's own length; None where there is none.
+    """
+
+    @property
+    def schedule(self) -> str | None: ...
+
+    def length(self, params: Mapping[str, Scalar]) -> int:
+        """The steps of a full training with these params."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveTask:
     """A task made of functions.
@@ -66,6 +82,8 @@ class CurveTask:
     Args:
         losses: what ``curve`` answers with.
         step_seconds: the duration of a step, or a function of the params.
+        lengths: the steps of a training, where they depend on the params; ``losses`` has as many values then.
+        schedule: of learning rates, where it is made for each training's length.
     """
 
     name: str
@@ -75,6 +93,11 @@ class CurveTask:
     optimum: float = 0.0
     reference: float = 1.0
     step_seconds: float | Callable[[Mapping[str, Scalar]], float] = 1.0
+    lengths: Callable[[Mapping[str, Scalar]], int] | None = None
+    schedule: str | None = None
+
+    def length(self, params: Mapping[str, Scalar]) -> int:
+        return self.total_steps if self.lengths is None else self.lengths(params)
 
     def curve(self, params: Mapping[str, Scalar], rng: Stream) -> Sequence[float]:
         return self.losses(params, rng)
