@@ -261,7 +261,7 @@ def test_a_stretched_schedule_that_changes_its_length_is_said(tmp_path: Path) ->
     assert all(record.note["schedule"] == "cosine" for record in study.trials)
     told = list[str]()
     study.optimize(
-        bowl(81, "cosine"), "freeze-thaw", total_steps=4 * 27 + 81, progress="quiet",
+        bowl(81, "cosine"), "freeze-thaw", total_steps=4 * 27 + 2 * 81, progress="quiet",
         on_event=lambda event: told.append(event.text) if isinstance(event, Notice) else None,
     )  # fmt: skip
     changed = [text for text in told if "was to have 27 steps and has 81 from now on" in text]
