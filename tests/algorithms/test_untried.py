@@ -32,3 +32,10 @@ def test_a_space_without_columns_has_one_point() -> None:
     nothing = np.zeros((3, 0))
     assert untried(nothing, nothing[:0]).shape == (1, 0)
     assert untried(nothing, nothing).shape == (0, 0)
+
+
+def test_points_in_any_order_of_memory_and_zeros_of_either_sign() -> None:
+    tried = np.array([[0.0, 1.0], [0.5, 0.5]])
+    points = np.asfortranarray([[-0.0, 1.0]])
+    assert not len(untried(points, np.asfortranarray(tried)))
+    assert np.array_equal(untried(np.asfortranarray([[0.5, 1.0]]), np.asfortranarray(tried)), [[0.5, 1.0]])

@@ -193,7 +193,7 @@ def _best_neighbour(score: Score, X: Floats, region: Region, j: int) -> Floats:
 
 def untried(points: Floats, tried: Floats) -> Floats:
     """The points that are neither in ``tried`` nor twice, in their order."""
-    rounded = np.round(np.concatenate([tried, points]), 9)
+    rounded = np.ascontiguousarray(np.round(np.concatenate([tried, points]), 9) + 0.0)  # + 0: -0 is 0 to the byte
     if not rounded.shape[1]:
         return points[: 0 if len(tried) else 1]
     _, firsts = np.unique(rounded.view(np.dtype((np.void, 8 * rounded.shape[1]))), return_index=True)
