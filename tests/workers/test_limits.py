@@ -194,8 +194,8 @@ def test_the_run_ends_at_its_deadline_whatever_the_trainings_do(made: honed.Stud
         return 0.0
 
     begun = time.monotonic()
-    quiet(made, objective, n_trials=50, workers=2, timeout=2, grace=1)
-    assert time.monotonic() - begun < 20
+    quiet(made, objective, n_trials=50, workers=2, timeout=8, grace=1)  # time for a worker to begin on a busy machine
+    assert time.monotonic() - begun < 40
     assert {record.state for record in made.trials} == {State.WAITING}
 
 
