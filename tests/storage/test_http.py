@@ -193,7 +193,7 @@ def fake_server(answer: bytes) -> tuple[str, threading.Thread, socket.socket]:
             except OSError:
                 return
             with connection:
-                connection.recv(65536)
+                _message(connection)  # all of it: to hang up on what is unread resets the connection
                 connection.sendall(answer)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -212,10 +212,7 @@ def fake_server(answer: bytes) -> tuple[str, threading.Thread, socket.socket]:
         ),
         (b"HTTP/1.1 500 Being stopped\r\nContent-Length: 0\r\n\r\n", "cannot be reached .status 500., tried for 0.2 s"),
         (b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n", "cannot be reached .status 503., tried for 0.2 s"),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nHoned-Protocol: 1\r\n\r\n{}",
-            r"reached .(IncompleteRead|\[Errno 104\])",
-        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nHoned-Protocol: 1\r\n\r\n{}", "cannot be reached .IncompleteRead"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be reached"),
     ],
 )
