@@ -38,7 +38,7 @@ from honed.history import History
 from honed.lint import changed_length
 from honed.outcome import judge, returned_values, stopped
 from honed.pending import keep
-from honed.records import Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update, length_note
+from honed.records import LENGTH, Decision, Report, State, StudyRecord, Suggestion, TrialRecord, Update, length_note
 from honed.samplers.base import Sampler, Stream
 from honed.schedulers.base import Scheduler
 from honed.space import Space
@@ -217,7 +217,7 @@ class LiveTrial:
         return answer
 
     def begin(self, n_steps: int, schedule: Kept | None = None) -> None:
-        before = self._noted.get("n_steps", n_steps)
+        before = self._noted.get(LENGTH, n_steps)
         if before != n_steps:
             step = 0 if self._resumed is None or schedule is None else self._resumed.step
             level: Literal["info", "warning"] = "warning" if step else "info"

@@ -31,7 +31,7 @@ from honed.domains import Scalar
 from honed.failures import failures_summary
 from honed.history import History
 from honed.pareto import knee, pareto_front
-from honed.records import State, TrialRecord
+from honed.records import LENGTH, State, TrialRecord
 from honed.spread import repeats_of, spread
 
 MOST_ON_FRONT = 10
@@ -122,7 +122,7 @@ def _counts(history: History) -> list[str]:
 
 def _epochs(history: History) -> list[str]:
     """Epochs trained and saved, for studies in which some trainings were not taken to their end."""
-    full = max((record.note.get("n_steps", 0) for record in history), default=0)
+    full = max((record.note.get(LENGTH, 0) for record in history), default=0)
     trained = [record.last_step or 0 for record in history if record.state is not State.WAITING or record.attempt]
     n_saved = sum(max(full - n, 0) for n in trained)
     if not full or not n_saved or not history.count(State.PAUSED, State.STOPPED):

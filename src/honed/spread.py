@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honed.history import History
-from honed.records import State, StudyRecord, Summary, TrialRecord
+from honed.records import LENGTH, State, StudyRecord, Summary, TrialRecord
 
 REPEATS = "repeats"
 """Attribute of a study that repeats each configuration: ``{"n": 3, "summary": "best"}``."""
@@ -73,7 +73,7 @@ def spread(study: StudyRecord, record: TrialRecord) -> Spread | None:
         return None
     n = len(parts)
     error = math.sqrt(_squares(parts) / (n - 1) / n) if n > 1 else math.nan
-    return Spread(mean(parts), error, n, max(n, record.note.get("n_steps") or 0))
+    return Spread(mean(parts), error, n, max(n, record.note.get(LENGTH) or 0))
 
 
 def parts_of(study: StudyRecord, record: TrialRecord) -> list[float]:

@@ -19,7 +19,7 @@ import pytest
 from honed.checkpoints import slots
 from honed.checkpoints.base import CheckpointStore, checkpoint_key
 from honed.checkpoints.directory import DirectoryStore
-from honed.checkpoints.manifest import MANIFEST
+from honed.checkpoints.manifest import MANIFEST, sync_all
 from honed.clock import boot_id
 from honed.errors import CheckpointDamaged, CheckpointError, CheckpointExists, CheckpointNotFound, CheckpointNotSaved
 
@@ -468,3 +468,7 @@ def test_a_directory_that_is_not_needed_may_be_removed(store):
     first.rmdir()
     second = store.new_directory()
     assert leftovers(store) == [second.name, f"{second.name}.lock"]
+
+
+def test_nothing_to_flush_is_no_error() -> None:
+    sync_all((), ())

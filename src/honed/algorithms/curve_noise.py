@@ -34,14 +34,10 @@ def turning_share(numbers: Ints, steps: Ints, y: Floats) -> tuple[float, int]:
     Args:
         y: [n].
     """
-    order = np.lexsort((steps, numbers))
-    number, value = numbers[order], y[order]
-    is_inner = (number[2:] == number[:-2]) if len(y) > 2 else np.zeros(0, dtype=bool)
-    n = int(is_inner.sum())
-    if not n:
+    _, before, value, after = _inner(numbers, steps, y)
+    if not len(value):
         return 0.0, 0
-    before, after = value[1:-1] - value[:-2], value[1:-1] - value[2:]
-    return float((np.sign(before) * np.sign(after) > 0.0)[is_inner].mean()), n
+    return float((np.sign(value - before) * np.sign(value - after) > 0.0).mean()), len(value)
 
 
 def averaged(numbers: Ints, steps: Ints, y: Floats) -> tuple[Floats, Floats] | None:
@@ -87,9 +83,8 @@ def _is_noisy(numbers: Ints, steps: Ints, y: Floats) -> bool:
 def _means(values: Floats, start: Ints, count: Ints) -> Floats:
     """[n, k] of each run of ``count`` values of one curve from ``start``; to the last digit the same when more are appended."""
     sizes = np.abs(values)
-    if (
-        sizes.max(axis=0) > _FAR * np.median(sizes, axis=0)
-    ).any():  # differences of sums would lose the digits of what is small
+    # Differences of sums would lose the digits of what is small.
+    if (sizes.max(axis=0) > _FAR * np.median(sizes, axis=0)).any():
         ends = np.column_stack([start, start + count]).ravel()
         sums = np.add.reduceat(np.concatenate([values, np.zeros((1, values.shape[1]))]), ends, axis=0)[::2]
         return np.asarray(sums / count[:, None])
@@ -103,14 +98,17 @@ def noise_of(numbers: Ints, steps: Ints, y: Floats) -> float:
     Args:
         y: [n].
     """
+    number, before, value, after = _inner(numbers, steps, y)
+    if not len(value):
+        return 0.0
+    squares = np.minimum(np.abs(value - (0.5 * before + 0.5 * after)), _MOST) ** 2 / 1.5
+    place = np.unique(number, return_inverse=True)[1]
+    return float(np.sqrt(np.median(np.bincount(place, squares) / np.bincount(place))))
+
+
+def _inner(numbers: Ints, steps: Ints, y: Floats) -> tuple[Ints, Floats, Floats, Floats]:
+    """Of the values that have neighbours on both sides: their curves, the values before, they themselves, the values after."""
     order = np.lexsort((steps, numbers))
     number, value = numbers[order], y[order]
-    if len(y) < 3:
-        return 0.0
-    is_inner = number[2:] == number[:-2]
-    apart = np.abs(value[1:-1] - (0.5 * value[:-2] + 0.5 * value[2:]))[is_inner]
-    squares = np.minimum(apart, _MOST) ** 2 / 1.5
-    curves, place = np.unique(number[1:-1][is_inner], return_inverse=True)
-    if not len(curves):
-        return 0.0
-    return float(np.sqrt(np.median(np.bincount(place, squares) / np.bincount(place))))
+    at = 1 + np.flatnonzero(number[2:] == number[:-2])
+    return number[at], value[at - 1], value[at], value[at + 1]

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from honed.history import History
-from honed.records import LOOK, Decision, Report, Resume, Start, State, TrialRecord
+from honed.records import LENGTH, LOOK, Decision, Report, Resume, Start, State, TrialRecord
 from honed.schedulers.asha import ASHA, ASHAStopping
 from honed.schedulers.base import Move, Scheduler
 from honed.schedulers.halving import default_first
@@ -59,7 +59,7 @@ class FirstLook:
 
 def _is_due(history: History, trial: TrialRecord) -> bool:
     """Whether this report is the first one at the end of the first slice; what goes on to the end is past it."""
-    full = trial.note.get("n_steps") or history.max_steps
+    full = trial.note.get(LENGTH) or history.max_steps
     if full is None or full < LEAST_STEPS:
         return False
     look = trial.note.get(LOOK)

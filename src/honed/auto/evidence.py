@@ -11,7 +11,7 @@ import numpy as np
 from honed.algorithms.early_order import Order, early_order
 from honed.freeze_thaw.budget import first_slice
 from honed.history import STATES, History
-from honed.records import State, TrialRecord
+from honed.records import LENGTH, State, TrialRecord
 
 LEAST_FINISHED = 8
 """Finished curves before the early order is judged."""
@@ -96,7 +96,7 @@ class _Count:
         reports = record.reports
         if not record.attempt or not reports or record.note.get("added"):
             return
-        has_curve = len(reports) > 1 or reports[0].step < (record.note.get("n_steps") or 0)
+        has_curve = len(reports) > 1 or reports[0].step < (record.note.get(LENGTH) or 0)
         self.has_curve |= has_curve
         if not self.every and len(reports) > 1:
             self.every = max(1, min(b.step - a.step for a, b in pairwise(reports)))

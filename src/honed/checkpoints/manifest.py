@@ -97,7 +97,7 @@ def sync_all(files: Sequence[Path], folders: Sequence[Path]) -> None:
     """
     todo = [*((_sync_file, path) for path in files), *((sync_folder, path) for path in folders)]
     try:
-        with ThreadPoolExecutor(min(len(todo), _AT_ONCE), "honed-sync") as pool:
+        with ThreadPoolExecutor(min(max(len(todo), 1), _AT_ONCE), "honed-sync") as pool:
             for done in [pool.submit(sync, path) for sync, path in todo]:
                 done.result()
     except RuntimeError:  # no thread can be started: there are too many, or the interpreter is about to end

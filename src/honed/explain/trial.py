@@ -12,7 +12,7 @@ from honed.explain.words import Expected, best_of, counted, metric_values, perce
 from honed.failures import error_line, error_place
 from honed.freeze_thaw.insight import Insight
 from honed.history import History
-from honed.records import Cause, State, TrialRecord
+from honed.records import LENGTH, Cause, State, TrialRecord
 
 WIDTH = 100
 """Characters of a line."""
@@ -135,7 +135,7 @@ class _Facts:
         )
         sign = -1.0 if history.study.directions[0] == "maximize" else 1.0
         order = sorted(bests, key=lambda number: (sign * bests[number], number))
-        own = record.note.get("n_steps")
+        own = record.note.get(LENGTH)
         n_steps = own if isinstance(own, int) and own > 0 else history.max_steps
         final, chance, place, n_paused = _promise(history, record)
         return _Facts(

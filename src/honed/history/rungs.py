@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from honed.records import Report, State, TrialRecord
+from honed.records import LENGTH, Report, State, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -188,7 +188,7 @@ def longest(before: int | None, records: Sequence[TrialRecord]) -> int | None:
     steps = before or 0
     for record in records:
         reached = record.last_step if record.state is State.COMPLETE else None
-        steps = max(steps, record.note.get("n_steps") or 0, reached or 0)
+        steps = max(steps, record.note.get(LENGTH) or 0, reached or 0)
     return steps or None
 
 
