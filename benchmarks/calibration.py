@@ -37,6 +37,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks.cells import line
 from benchmarks.foretold import COSTS, SEARCHES, asked, play, synthetic
 from benchmarks.prefixes import PARTS, prefixed
 from benchmarks.standings import write_between
@@ -88,10 +89,10 @@ def table(rows: Sequence[Row], has_gain: bool) -> str:
     heads = ["suite", "asked of", "values", "cover", "above", "width", "error", "score", "rank", "chance, came"]
     if has_gain:
         heads += ["gain, came", "better, came"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines = [line(heads), "|" + "---|" * len(heads)]
     for key in dict.fromkeys((row["suite"], row["name"]) for row in rows):
         mine = [row for row in rows if (row["suite"], row["name"]) == key]
-        lines.append("| " + " | ".join([*key, *cells(mine), *(gains(mine) if has_gain else [])]) + " |")
+        lines.append(line([*key, *cells(mine), *(gains(mine) if has_gain else [])]))
     return "\n".join(lines)
 
 

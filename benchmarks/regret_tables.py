@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.cells import line, short
 from benchmarks.pairs import FEWEST_TASKS, Studies, Values, bootstrap, extent, mean, regret
 from benchmarks.scoring import Place, Result, mean_ranks
 from benchmarks.tables.base import Floats
@@ -47,7 +48,7 @@ def _regret_rows(
     ranks: Mapping[str, float], studies: Sequence[Studies], results: Sequence[Result], budgets: Sequence[int]
 ) -> list[str]:
     heads = ["method", *map(str, budgets), "rank", "to level", "trials", "ms at 250", "CPU s", "tasks × seeds"]
-    rows = [_row(heads), _row(["---"] * len(heads))]
+    rows = [line(heads), line(["---"] * len(heads))]
     for method in dict.fromkeys(result.method for result in results):
         cells = [_mean_cell(cells.of(method)) if cells.is_complete(method) else "–" for cells in studies]
         mine = [result for result in results if result.method == method]
@@ -56,7 +57,7 @@ def _regret_rows(
         costs = [_cost([r.decision_ms for r in mine]), _cost([r.search_seconds for r in mine])]
         rank = f"{ranks[method]:.1f}" if method in ranks else "–"
         extents = said_extents([extent(cells.of(method)) for cells in studies], budgets)
-        rows.append(_row([method, *cells, rank, _to_level(mine), f"{trials:.0f}", *costs, extents]))
+        rows.append(line([method, *cells, rank, _to_level(mine), f"{trials:.0f}", *costs, extents]))
     return rows
 
 
@@ -64,7 +65,7 @@ def _difference_rows(
     methods: Sequence[str], studies: Sequence[Studies], budgets: Sequence[int], baseline: str
 ) -> list[str]:
     heads = ["method", *map(str, budgets), "tasks × seeds"]
-    rows = [_row(heads), _row(["---"] * len(heads))]
+    rows = [line(heads), line(["---"] * len(heads))]
     for method in methods:
         if method == baseline:
             continue
@@ -73,7 +74,7 @@ def _difference_rows(
             {task: (mine[task] - theirs[task]).round(DIGITS) for task in mine} for mine, theirs in pairs
         ]
         extents = said_extents([extent(values) for values in differences], budgets)
-        rows.append(_row([method, *map(_difference_cell, differences), extents]))
+        rows.append(line([method, *map(_difference_cell, differences), extents]))
     return rows
 
 
@@ -101,7 +102,7 @@ def ranked(methods: Sequence[str], studies: Sequence[Studies]) -> tuple[dict[str
 
 
 def _mean_cell(values: Values) -> str:
-    return _cell(values, _short)
+    return _cell(values, short)
 
 
 def _difference_cell(values: Values) -> str:
@@ -128,11 +129,3 @@ def _cost(values: Sequence[float | None]) -> str:
     """The median over studies that measured it."""
     known = [value for value in values if value is not None]
     return f"{np.median(known):.1f}" if known else "–"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _short(x: float) -> str:
-    return f"{x:.3f}".removeprefix("0")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.cells import line, short
 from benchmarks.scoring import N_RESAMPLES, interval, mean_ranks
 from benchmarks.studies import Result
 from benchmarks.tables.base import Floats
@@ -154,17 +155,17 @@ def _main_rows(rows: Mapping[str, Row], budgets: Sequence[int]) -> list[str]:
         return []
     ranks = mean_ranks({name: row.means for name, row in rows.items()})
     heads = ["method", *map(str, budgets), "rank", "seeds", "ms", "CPU s"]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    lines = [line(heads), line(["---"] * len(heads))]
     for name, row in rows.items():
         low, high = bootstrap(row)
-        cells = [_cell(*numbers, _short) for numbers in zip(row.means.mean(axis=0), low, high, strict=True)]
+        cells = [_cell(*numbers, short) for numbers in zip(row.means.mean(axis=0), low, high, strict=True)]
         costs = [f"{ranks[name]:.1f}", row.seeds, f"{row.milliseconds:.1f}", f"{row.cpu_seconds:.1f}"]
-        lines.append(_line([name, *cells, *costs]))
+        lines.append(line([name, *cells, *costs]))
     return lines
 
 
 def _difference_rows(rows: Mapping[str, Row], budgets: Sequence[int], baseline: str) -> list[str]:
-    lines = [_line(["method", *map(str, budgets)]), _line(["---"] * (1 + len(budgets)))]
+    lines = [line(["method", *map(str, budgets)]), line(["---"] * (1 + len(budgets)))]
     for name, row in rows.items():
         if name == baseline:
             continue
@@ -174,7 +175,7 @@ def _difference_rows(rows: Mapping[str, Row], budgets: Sequence[int], baseline: 
             _cell(mean, a, b, lambda x: f"{x:+.3f}") + (" *" if a > 0.0 or b < 0.0 else "")
             for mean, a, b in zip(means, low, high, strict=True)
         ]
-        lines.append(_line([name, *cells]))
+        lines.append(line([name, *cells]))
     return lines
 
 
@@ -198,11 +199,3 @@ def write_between(name: str, text: str, command: str, path: Path, key: str = KEY
     else:
         after = f"{before.rstrip()}\n\n{block}\n"
     path.write_text(after, encoding="utf-8")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _short(x: float) -> str:
-    return f"{x:.3f}".removeprefix("0")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.cells import line, short
 from benchmarks.pairs import FEWEST_TASKS, Studies, Study, Values, extent, mean
 from benchmarks.standings import FEWEST_SEEDS
 from benchmarks.targets import Ratio, ratio_of
@@ -105,22 +106,22 @@ def markdown(lines: Sequence[Line]) -> str:
         "auto / random",
     ]
     heads.append("worst task: auto / random")
-    rows = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for line in lines:
-        cells = [line.family, line.studies, f"{line.budget}", _short(line.auto), f"{line.best} {_short(line.least)}"]
-        cells += [_spoken(line.against_best), standing(line.against_best), _spoken(line.against_random)]
-        cells.append(f"{line.worst} {_spoken(line.against_random_there)}")
-        rows.append("| " + " | ".join(cells) + " |")
+    rows = [line(heads), line(["---"] * len(heads))]
+    for one in lines:
+        cells = [one.family, one.studies, f"{one.budget}", short(one.auto), f"{one.best} {short(one.least)}"]
+        cells += [_spoken(one.against_best), standing(one.against_best), _spoken(one.against_random)]
+        cells.append(f"{one.worst} {_spoken(one.against_random_there)}")
+        rows.append(line(cells))
     return "\n".join([*rows, "", counted(lines)])
 
 
 def counted(lines: Sequence[Line]) -> str:
     """How many lines are what."""
-    said = [standing(line.against_best) for line in lines]
+    said = [standing(one.against_best) for one in lines]
     words = ("ahead", "within noise", "behind", "too few studies")
     counts = "; ".join(f"{said.count(word)} {word}" for word in words if word in said)
-    judged = [line for line in lines if not math.isnan(line.against_random_there.low)]
-    far = [line for line in judged if line.against_random_there.low > MOST_OF_RANDOM]
+    judged = [one for one in lines if not math.isnan(one.against_random_there.low)]
+    far = [one for one in judged if one.against_random_there.low > MOST_OF_RANDOM]
     text = f"Against the best single method: {counts} (of {len(lines)})."
     far_behind = "behind random search by more than a tenth and more than noise"
     return f"{text} Auto is {far_behind} on {len(far)} of {len(judged)} worst tasks of {FEWEST_SEEDS} seeds or more."
@@ -128,7 +129,3 @@ def counted(lines: Sequence[Line]) -> str:
 
 def _spoken(ratio: Ratio) -> str:
     return f"{ratio.value:.2f}" if math.isnan(ratio.low) else f"{ratio}"
-
-
-def _short(x: float) -> str:
-    return f"{x:.3f}".removeprefix("0")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.cells import line
 from benchmarks.real.runs import Result
 from benchmarks.scoring import interval
 from benchmarks.standings import FEWEST_SEEDS
@@ -53,17 +54,17 @@ def of_task(results: Sequence[Result], baseline: str) -> str:
 
 def _means(by_method: Mapping[str, Mapping[int, Floats]], results: Sequence[Result], heads: Sequence[str]) -> list[str]:
     heads = ["method", *heads, "epochs", "trials", "to the end", "search"]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    lines = [line(heads), line(["---"] * len(heads))]
     for method, by_seed in by_method.items():
         mine = [result for result in results if result.method == method]
         cells = [f"{mean:.2f}" for mean in np.mean(list(by_seed.values()), axis=0)]
         counts = np.mean([(len(r.epochs), r.n_trials, r.n_full, 100 * r.searching) for r in mine], axis=0)
-        lines.append(_line([method, *cells, *(f"{count:.0f}" for count in counts[:3]), f"{counts[3]:.0f} %"]))
+        lines.append(line([method, *cells, *(f"{count:.0f}" for count in counts[:3]), f"{counts[3]:.0f} %"]))
     return lines
 
 
 def _differences(by_method: Mapping[str, Mapping[int, Floats]], baseline: str, heads: Sequence[str]) -> list[str]:
-    lines = [_line(["method", *heads]), _line(["---"] * (1 + len(heads)))]
+    lines = [line(["method", *heads]), line(["---"] * (1 + len(heads)))]
     for method, by_seed in by_method.items():
         shared = sorted(by_seed.keys() & by_method[baseline].keys())
         if method == baseline or not shared:
@@ -72,7 +73,7 @@ def _differences(by_method: Mapping[str, Mapping[int, Floats]], baseline: str, h
         nothing = np.full(gaps.shape[1], math.nan)
         low, high = interval(gaps) if len(shared) >= FEWEST_SEEDS else (nothing, nothing)
         cells = [_cell(*numbers) for numbers in zip(gaps.mean(axis=0) + 0.0, low, high, strict=True)]
-        lines.append(_line([method, *cells]))
+        lines.append(line([method, *cells]))
     return lines
 
 
@@ -85,7 +86,3 @@ def _cell(mean: float, low: float, high: float) -> str:
 def _seeds(by_method: Mapping[str, Mapping[int, Floats]]) -> str:
     counts = sorted({len(by_seed) for by_seed in by_method.values()})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
