@@ -118,6 +118,7 @@ def test_a_worker_runs_to_the_end_and_its_exit_codes_tell_the_rest(folder: Path)
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
 def test_a_worker_that_is_told_to_end_says_that_work_is_left(folder: Path, name: str) -> None:
     command = [sys.executable, "-m", "honed", "launch", "worker", "train.py", "--trials", "50"]
+    command += ["--", "--sampler", "random"]  # pauses no training: the signal meets one that is under way
     env = plain_environment(STEP_SECONDS="0.1")
     process = subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
