@@ -63,8 +63,19 @@ def cluster() -> Iterator[Any]:
         del os.environ["RAY_ADDRESS"]
 
 
-def add_node(cluster: Any, name: str, **resources: float) -> Any:
-    return cluster.add_node(object_store_memory=MEMORY, env_vars={"HONED_NODE": name}, **resources)
+@pytest.fixture
+def add_node(cluster: Any) -> Iterator[Callable[..., Any]]:
+    """Adds a node under a name; no node outlives its test, whatever becomes of the test."""
+    added: list[Any] = []
+
+    def add(name: str, **resources: float) -> Any:
+        added.append(cluster.add_node(object_store_memory=MEMORY, env_vars={"HONED_NODE": name}, **resources))
+        return added[-1]
+
+    yield add
+    for node in added:
+        if node in cluster.list_all_nodes():
+            cluster.remove_node(node)
 
 
 @pytest.fixture
@@ -119,6 +130,43 @@ class Driver(threading.Thread):
         self.outcome = drive(self.fleet, self.said.append, self.stop)
 
 
+@pytest.fixture
+def driven(add_node: Callable[..., Any]) -> Iterator[Callable[[Fleet, list[str]], Driver]]:
+    """Starts to drive a fleet; what a failed test leaves running is told to stop before its nodes go."""
+    started: list[Driver] = []
+
+    def start(fleet: Fleet, said: list[str]) -> Driver:
+        started.append(Driver(fleet, said))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for driver in started:
+        driver.stop.set()
+        driver.join(60)
+
+
+def halted(folder: Path, node: str) -> list[str]:
+    """The last step of a node's worker, which has been stopped with steps of that training still to come."""
+    found: list[str] = []
+
+    def in_the_middle() -> bool:
+        found[:] = next((line for line in reversed(steps(folder)) if line[6] == node), [])
+        return bool(found) and 4 <= int(found[2]) < 8
+
+    def halt() -> bool:
+        if not in_the_middle():
+            return False
+        os.kill(int(found[4]), signal.SIGSTOP)
+        if in_the_middle():
+            return True
+        os.kill(int(found[4]), signal.SIGCONT)  # it was quicker: the next training, then
+        return False
+
+    until(halt)
+    return found
+
+
 def kill_node(cluster: Any, node: Any, worker: int) -> None:
     """A machine loses its power: nothing on it can say good-bye."""
     actor = psutil.Process(psutil.Process(worker).ppid())
@@ -128,17 +176,18 @@ def kill_node(cluster: Any, node: Any, worker: int) -> None:
     cluster.remove_node(node, allow_graceful=False)
 
 
-def test_the_trials_of_a_lost_node_go_on_elsewhere(cluster: Any, tmp_path: Path, said: list[str]) -> None:
+def test_the_trials_of_a_lost_node_go_on_elsewhere(
+    cluster: Any, add_node: Callable[..., Any], driven: Callable[..., Driver], tmp_path: Path, said: list[str]
+) -> None:
     ray = connect(cluster.address)
-    nodes = {name: add_node(cluster, name, num_cpus=1) for name in "ab"}
-    driver = Driver(Fleet(ray, plan(tmp_path, 6, Share(workers=2), step_seconds="0.2")), said)
-    driver.start()
+    node = add_node("a", num_cpus=1)
+    add_node("b", num_cpus=1)
+    driver = driven(Fleet(ray, plan(tmp_path, 6, Share(workers=2), step_seconds="0.2")), said)
     until(lambda: {line[6] for line in steps(tmp_path)} == {"a", "b"})
-    until(lambda: any(line[6] == "a" and int(line[2]) >= 4 for line in steps(tmp_path)))
-    number, attempt, _, _, worker, _, _ = next(line for line in reversed(steps(tmp_path)) if line[6] == "a")
-    kill_node(cluster, nodes["a"], int(worker))
-    last = max(int(line[2]) for line in steps(tmp_path) if line[:2] == [number, attempt])
-    third = add_node(cluster, "c", num_cpus=1)
+    number, attempt, step, _, worker, _, _ = halted(tmp_path, "a")
+    kill_node(cluster, node, int(worker))
+    last = int(step)
+    add_node("c", num_cpus=1)
     driver.join(120)
 
     assert driver.outcome is not None
@@ -158,46 +207,50 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere(cluster: Any, tmp_path: Path,
     assert len(once) == len(set(once)) == 5 * 8
     assert any("2 of 2 workers run" in line for line in said)
     assert any("its node is lost" in line for line in said), said
-    for node in (nodes["b"], third):
-        cluster.remove_node(node)
 
 
 def test_workers_that_find_no_place_are_told_within_seconds_and_cards_are_shared(
-    cluster: Any, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    cluster: Any,
+    add_node: Callable[..., Any],
+    driven: Callable[..., Driver],
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(launching, "SAY_AFTER", 1.0)
     ray = connect(cluster.address)
-    node = add_node(cluster, "g", num_cpus=2, num_gpus=1)
+    add_node("g", num_cpus=2, num_gpus=1)
     fleet = Fleet(ray, plan(tmp_path / "a", 2, Share(workers=2, gpus=0.5)))
     assert drive(fleet, said.append, threading.Event()).ok, said
     assert {line[5] for line in steps(tmp_path / "a")} == {"0"}
 
     monkeypatch.setattr(launching, "SAY_EVERY", 1.0)
     told: list[str] = []
-    greedy = Driver(Fleet(ray, plan(tmp_path / "b", 2, Share(workers=2, gpus=2))), told)
-    greedy.start()
+    greedy = driven(Fleet(ray, plan(tmp_path / "b", 2, Share(workers=2, gpus=2))), told)
     line = "0 of 2 workers started: each needs 2 GPUs and 1 CPU, the cluster has 1 GPU and 2 CPUs free"
     until(lambda: line in told)  # once the cluster has noticed that the others are gone
     greedy.stop.set()
     greedy.join(60)
     assert greedy.outcome is not None
     assert greedy.outcome.ok is None
-    cluster.remove_node(node)
 
 
-def test_a_failing_script_ends_the_launch_with_its_last_words(cluster: Any, tmp_path: Path, said: list[str]) -> None:
+def test_a_failing_script_ends_the_launch_with_its_last_words(
+    cluster: Any, add_node: Callable[..., Any], tmp_path: Path, said: list[str]
+) -> None:
     ray = connect(cluster.address)
-    node = add_node(cluster, "d", num_cpus=1)
+    add_node("d", num_cpus=1)
     outcome = drive(Fleet(ray, plan(tmp_path, 2, Share(workers=1), "broken")), said.append, threading.Event())
     assert outcome.ok is False
     assert "exit code 1" in outcome.text
     assert "shape mismatch" in outcome.text
-    cluster.remove_node(node)
 
 
-def test_detached_workers_live_on_and_can_be_ended(cluster: Any, tmp_path: Path, said: list[str]) -> None:
+def test_detached_workers_live_on_and_can_be_ended(
+    cluster: Any, add_node: Callable[..., Any], tmp_path: Path, said: list[str]
+) -> None:
     ray = connect(cluster.address)
-    node = add_node(cluster, "e", num_cpus=2)
+    add_node("e", num_cpus=2)
     outcome = leave(Fleet(ray, plan(tmp_path, 1000, Share(workers=2), detach=True)), said.append)
     assert outcome.ok
     assert re.match(r"\d of 2 workers run by themselves", outcome.text)  # a slow machine starts them later
@@ -207,11 +260,12 @@ def test_detached_workers_live_on_and_can_be_ended(cluster: Any, tmp_path: Path,
     assert detached(ray, "s") == []
     study = honed.load_study("s", storage=tmp_path / "honed.db")
     until(lambda: study.history.count(State.RUNNING) == 0)
-    cluster.remove_node(node)
 
 
-def test_ctrl_c_in_the_command_gives_the_trials_back(cluster: Any, tmp_path: Path) -> None:
-    node = add_node(cluster, "f", num_cpus=1)
+def test_ctrl_c_in_the_command_gives_the_trials_back(
+    cluster: Any, add_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    add_node("f", num_cpus=1)
     folder_with_script(tmp_path)
     command = [sys.executable, "-m", "honed", "launch", "ray", "train.py", "--workers", "1", "--trials", "50"]
     command += ["--", "--scheduler", "full"]
@@ -228,11 +282,10 @@ def test_ctrl_c_in_the_command_gives_the_trials_back(cluster: Any, tmp_path: Pat
     (trial,) = [each for each in trials if not each.state.is_finished]
     assert trial.state is State.WAITING
     assert trial.checkpoint is not None
-    cluster.remove_node(node)
 
 
-def test_workers_do_not_outlive_a_killed_command(cluster: Any, tmp_path: Path) -> None:
-    node = add_node(cluster, "h", num_cpus=1)
+def test_workers_do_not_outlive_a_killed_command(cluster: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    add_node("h", num_cpus=1)
     folder_with_script(tmp_path)
     command = [sys.executable, "-m", "honed", "launch", "ray", "train.py", "--workers", "1", "--trials", "50"]
     command += ["--", "--scheduler", "full"]
@@ -247,7 +300,6 @@ def test_workers_do_not_outlive_a_killed_command(cluster: Any, tmp_path: Path) -
     until(lambda: not is_running(worker))
     (trial,) = [each for each in study.trials if not each.state.is_finished]
     assert trial.checkpoint is not None
-    cluster.remove_node(node)
 
 
 def test_what_would_be_launched_shows_no_password(tmp_path: Path) -> None:
