@@ -64,16 +64,16 @@ class FreezeThaw:
     min_steps: int | None = None
     max_steps: int | None = None
     n_startup: int = 8
-    insurance: float = 0.12
+    insurance: float = 0.06
     candidates: Candidates = field(default_factory=Everywhere)
 
     def __post_init__(self) -> None:
         check_first("FreezeThaw", self.min_steps, self.max_steps)
         check_whole("FreezeThaw", "n_startup", self.n_startup, 1)
         if isinstance(self.insurance, bool) or not isinstance(self.insurance, int | float):
-            raise TypeError(f"FreezeThaw: insurance must be a number, got {self.insurance!r}; write insurance=0.12")
+            raise TypeError(f"FreezeThaw: insurance must be a number, got {self.insurance!r}; write insurance=0.06")
         if not 0 <= self.insurance < 1:
-            raise ValueError(f"FreezeThaw: insurance={self.insurance} must lie from 0 to below 1; .12 is one in eight")
+            raise ValueError(f"FreezeThaw: insurance={self.insurance} must lie from 0 to below 1; .06 is one in sixteen")
 
     # ------------------------------------------------------------------------------------------------- scheduler
 
