@@ -73,7 +73,9 @@ class FreezeThaw:
         if isinstance(self.insurance, bool) or not isinstance(self.insurance, int | float):
             raise TypeError(f"FreezeThaw: insurance must be a number, got {self.insurance!r}; write insurance=0.06")
         if not 0 <= self.insurance < 1:
-            raise ValueError(f"FreezeThaw: insurance={self.insurance} must lie from 0 to below 1; .06 is one in sixteen")
+            raise ValueError(
+                f"FreezeThaw: insurance={self.insurance} must lie from 0 to below 1; .06 is one in sixteen"
+            )
 
     # ------------------------------------------------------------------------------------------------- scheduler
 
