@@ -99,7 +99,7 @@ class Packer:
             with (directory / TENSORS).open("wb") as file:
                 require("torch", "torch").save(self._tensors, file)
         text = json.dumps({**document, **files}, allow_nan=False)
-        (directory / DOCUMENT).write_text(text + "\n", encoding="ascii")
+        (directory / DOCUMENT).write_text(text, encoding="ascii")
 
     def _inner(self, value: Any, path: str) -> Any:
         """A container, whose parts are packed in turn."""
